@@ -1,0 +1,3 @@
+//! Machines and plants.
+
+pub mod modbus;

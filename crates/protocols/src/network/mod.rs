@@ -1,0 +1,11 @@
+//! What the network itself speaks.
+
+pub mod bgp;
+pub mod dhcp;
+pub mod dhcpv6;
+pub mod icmp;
+pub mod icmpv6;
+pub mod ntp;
+pub mod snmp;
+pub mod ssdp;
+pub mod syslog;

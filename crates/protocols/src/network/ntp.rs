@@ -1,0 +1,155 @@
+//! Network Time Protocol (RFC 5905; version 3: RFC 1305): 48 bytes of clock, and for control and private messages a
+//! shorter header.
+
+use crate::cursor::Cursor;
+use crate::{
+    Dir, Family, Parser, Pattern, Probe, Protocol, ProtocolId, Sink, Step, Value, Verdict, fields, masked,
+    risks, udp,
+};
+
+fields! { ProtocolId::Ntp;
+    VERSION: Uint "version" "Protocol version, 1 to 4";
+    MODE: Str "mode" "client, server, broadcast, symmetric-active, symmetric-passive, control or private";
+    STRATUM: Uint "stratum" "Distance of the server from its reference clock, 1 to 15; 16 is unsynchronised";
+    REF_ID: Str "ref_id" "The server's reference: a code at stratum 0 and 1, else an IPv4 address";
+    MONLIST: Bool "monlist" "Seen: the private request that amplifies 500-fold (CVE-2013-5211)";
+}
+
+risks! {
+    NTP_MONLIST: High Both "ntp-monlist" "An NTP monlist request or answer: used to amplify floods (CVE-2013-5211). Harmless only between an operator and their own server.";
+}
+
+/// Network Time Protocol.
+pub const PROTOCOL: Protocol = Protocol {
+    name: "ntp",
+    title: "Network Time Protocol",
+    family: Family::Network,
+    source: "RFC 5905",
+    ports: &[udp(123)],
+    patterns: &[
+        // Version 1 to 4 in bits 3 to 5 of the first byte.
+        Pattern::udp().min(48).tests(&[masked(0, 0x38, 0x08)]),
+        Pattern::udp().min(48).tests(&[masked(0, 0x38, 0x10)]),
+        Pattern::udp().min(48).tests(&[masked(0, 0x38, 0x18)]),
+        Pattern::udp().min(48).tests(&[masked(0, 0x38, 0x20)]),
+        // Control (6) and private (7).
+        Pattern::udp().min(8).tests(&[masked(0, 0x06, 0x06)]),
+    ],
+    identify,
+    parser: Some(|| Box::new(Ntp)),
+    fields: FIELDS,
+    risks: RISKS,
+    ..Protocol::BASE
+};
+
+/// NTP has no magic, so its port is asked for besides a plausible header; elsewhere nothing is claimed.
+fn identify(p: &Probe<'_>) -> Verdict {
+    let payload = p.payload;
+    let Some(first) = payload.first() else { return Verdict::No };
+    let (version, mode) = (first >> 3 & 7, first & 7);
+    if !p.port(123) || !(1..=4).contains(&version) {
+        return Verdict::No;
+    }
+    let plausible = match mode {
+        // Stratum at most 16, poll interval 2^0 to 2^17 s, precision below a second; extension fields and a MAC may
+        // follow the 48 bytes, in words of four.
+        1..=5 => payload.len() >= 48 && payload.len() % 4 == 0 && payload[1] <= 16 && payload[2] as i8 <= 17,
+        6 => {
+            payload.len() >= 12
+                && payload.len() >= 12 + usize::from(u16::from_be_bytes([payload[10], payload[11]]))
+        }
+        7 => payload.len() >= 8,
+        _ => false,
+    };
+    if plausible { Verdict::Yes } else { Verdict::No }
+}
+
+struct Ntp;
+
+impl Parser for Ntp {
+    fn datagram(&mut self, dir: Dir, bytes: &[u8], out: &mut Sink<'_>) -> Step {
+        let mut c = Cursor::new(bytes);
+        let (Some(first), Some(stratum)) = (c.u8(), c.u8()) else { return Step::Malformed(0) };
+        out.set(VERSION, first >> 3 & 7);
+        let mode = [
+            "reserved",
+            "symmetric-active",
+            "symmetric-passive",
+            "client",
+            "server",
+            "broadcast",
+            "control",
+            "private",
+        ][(first & 7) as usize];
+        out.set(MODE, mode);
+        match mode {
+            "server" | "broadcast" => {
+                out.set(STRATUM, stratum);
+                if let Some(id) = c.skip(10).and_then(|()| c.array::<4>()) {
+                    let printable = id.iter().all(|b| *b == 0 || b.is_ascii_graphic());
+                    let text = if stratum <= 1 && printable {
+                        String::from_utf8_lossy(&id).trim_end_matches('\0').to_owned()
+                    } else {
+                        std::net::Ipv4Addr::from(id).to_string()
+                    };
+                    out.set(REF_ID, Value::from(text));
+                }
+            }
+            // Private mode, implementation XNTPD (2 or 3), request code MON_GETLIST (20) or MON_GETLIST_1 (42).
+            "private" if matches!((bytes.get(2), bytes.get(3)), (Some(2 | 3), Some(20 | 42))) => {
+                out.set(MONLIST, true);
+                out.risk(&NTP_MONLIST, || format!("ntp.request_code={}", bytes[3]));
+            }
+            _ => {}
+        }
+        if dir == Dir::Server {
+            out.confirm();
+            return Step::Finished;
+        }
+        Step::Consumed(bytes.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{Flow, hex};
+
+    // RFC 5905 §7.3: leap 0, version 4, mode 3, poll 6, precision -20; then a server at stratum 2 below 192.0.2.7.
+    fn query() -> Vec<u8> {
+        let mut q = hex("23 00 06 ec");
+        q.resize(48, 0);
+        q
+    }
+
+    fn answer() -> Vec<u8> {
+        let mut a = hex("24 02 06 ec 00000000 00000000 c0000207");
+        a.resize(48, 1);
+        a
+    }
+
+    #[test]
+    fn a_query_and_its_answer() {
+        let seen = Flow::udp(123).client(&query()).server(&answer()).run();
+        assert_eq!(seen.protocol, ProtocolId::Ntp);
+        assert_eq!(seen.confidence, crate::Confidence::Handshake);
+        assert_eq!(seen.show(VERSION), "4");
+        assert_eq!(seen.show(MODE), "client");
+        assert_eq!(seen.show(STRATUM), "2");
+        assert_eq!(seen.show(REF_ID), "192.0.2.7");
+    }
+
+    #[test]
+    fn monlist_is_a_risk() {
+        let seen = Flow::udp(123).client(&hex("17 00 03 2a 00000000")).run();
+        assert_eq!(seen.risks(), ["ntp-monlist"]);
+    }
+
+    #[test]
+    fn another_port_or_version_is_not_claimed() {
+        assert_eq!(Flow::udp(5000).client(&query()).run().protocol, ProtocolId::Unknown);
+        let mut odd = query();
+        odd[0] = 0x3b; // version 7
+        assert_eq!(Flow::udp(123).client(&odd).run().protocol, ProtocolId::Unknown);
+    }
+}

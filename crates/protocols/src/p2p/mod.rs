@@ -1,0 +1,4 @@
+//! Peer to peer.
+
+pub mod bittorrent;
+pub mod stratum;
