@@ -17,6 +17,13 @@ pub struct Side {
     next_seq: u32,
 }
 
+impl Side {
+    /// TCP: the sequence number of the next byte, if this side has spoken.
+    pub fn next_seq(&self) -> Option<u32> {
+        (self.packets > 0).then_some(self.next_seq)
+    }
+}
+
 /// How a flow stands, in the terms of Zeek's `conn_state`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[allow(clippy::upper_case_acronyms)]
@@ -310,13 +317,12 @@ impl<X> Flow<X> {
     }
 
     /// Starts counting anew, for the next record of a flow that goes on (active time-out).
-    pub fn restart(&mut self, first_packet: u64) {
+    pub fn restart(&mut self) {
         for side in &mut self.sides {
             let next_seq = side.next_seq;
             *side = Side { next_seq, ..Side::default() };
         }
         self.first_ns = self.last_ns;
-        self.first_packet = first_packet;
         (self.missed_bytes, self.retransmitted, self.out_of_order) = (0, 0, 0);
     }
 }

@@ -56,8 +56,10 @@ pub struct Reassembler {
     /// Segments ahead of `next`, by sequence number, not overlapping: (sequence number, captured bytes, missing after).
     held: VecDeque<(u32, Vec<u8>, u32)>,
     held_bytes: usize,
-    /// The first bytes of the stream, as handed on.
+    /// The first bytes of the stream, as handed on, without a gap between them.
     start: Vec<u8>,
+    /// The place of `start` in the stream: not 0 if the first thing was a gap.
+    start_at: u64,
     /// Bytes handed on so far, gaps included.
     position: u64,
     acked_hole: u8,
@@ -68,14 +70,19 @@ pub struct Reassembler {
 }
 
 impl Reassembler {
-    /// One that has seen nothing.
-    pub fn new() -> Self {
-        Self { start_is_whole: true, ..Self::default() }
+    /// One that has seen nothing. `next` is the sequence number of the first byte, if an earlier packet told it.
+    pub fn new(next: Option<u32>) -> Self {
+        Self { next, start_is_whole: true, ..Self::default() }
     }
 
-    /// The first bytes of the stream that were handed on, at most [`START_KEPT_MAX`].
+    /// The first bytes of the stream that were handed on: [`START_KEPT_MAX`], and what else came with them.
     pub fn start(&self) -> &[u8] {
         &self.start
+    }
+
+    /// How many bytes came after [`start`](Self::start), gaps included.
+    pub fn beyond_start(&self) -> u64 {
+        self.position - self.start_at - self.start.len() as u64
     }
 
     /// How many bytes were handed on, gaps included.
@@ -180,17 +187,19 @@ impl Reassembler {
     fn give(&mut self, bytes: &[u8], missing: u32, give: &mut dyn FnMut(Piece<'_>)) {
         if !bytes.is_empty() {
             if self.start_is_whole && self.start.len() < START_KEPT_MAX {
-                let room = START_KEPT_MAX - self.start.len();
-                self.start.extend_from_slice(&bytes[..bytes.len().min(room)]);
+                self.start.extend_from_slice(bytes);
             }
             give(Piece::Bytes(bytes));
         }
         if missing > 0 {
-            self.start_is_whole = false;
+            self.start_is_whole = self.start.is_empty();
             give(Piece::Gap(missing.into()));
         }
         let n = bytes.len() as u32 + missing;
         self.position += u64::from(n);
+        if self.start.is_empty() {
+            self.start_at = self.position;
+        }
         self.next = self.next.map(|next| next.wrapping_add(n));
         self.acked_hole = 0;
     }
@@ -224,7 +233,7 @@ impl Reassembler {
         if bytes.len() < 2 || behind == 0 {
             return;
         }
-        let Some(from) = self.position.checked_sub(behind.into()) else { return };
+        let Some(from) = self.position.checked_sub(self.start_at + u64::from(behind)) else { return };
         let known = self.start.get(from as usize..).unwrap_or(&[]);
         let n = known.len().min(bytes.len());
         if known[..n] != bytes[..n] {
@@ -289,7 +298,7 @@ mod tests {
 
     /// Feeds segments (sequence number, bytes) and gives what comes out; `.` stands for a lost byte.
     fn run(syn: Option<u32>, segments: &[(u32, &[u8])]) -> (Vec<u8>, ReassemblyCounters) {
-        let (mut r, mut counters, mut out) = (Reassembler::new(), ReassemblyCounters::default(), Vec::new());
+        let (mut r, mut counters, mut out) = (Reassembler::new(None), ReassemblyCounters::default(), Vec::new());
         if let Some(seq) = syn {
             r.syn(seq);
         }
@@ -336,7 +345,7 @@ mod tests {
 
     #[test]
     fn a_hole_is_given_up_when_the_other_side_has_the_bytes() {
-        let (mut r, mut counters, mut out) = (Reassembler::new(), ReassemblyCounters::default(), Vec::new());
+        let (mut r, mut counters, mut out) = (Reassembler::new(None), ReassemblyCounters::default(), Vec::new());
         let mut give = |piece: Piece<'_>| out.push(format!("{piece:?}"));
         r.syn(0);
         r.push(1, b"ab", 0, true, &mut counters, &mut give);
@@ -350,7 +359,7 @@ mod tests {
 
     #[test]
     fn bytes_cut_by_the_snap_length_are_a_gap() {
-        let (mut r, mut counters, mut out) = (Reassembler::new(), ReassemblyCounters::default(), Vec::new());
+        let (mut r, mut counters, mut out) = (Reassembler::new(None), ReassemblyCounters::default(), Vec::new());
         let mut give = |piece: Piece<'_>| out.push(format!("{piece:?}"));
         r.push(1, b"ab", 3, true, &mut counters, &mut give);
         r.push(6, b"f", 0, true, &mut counters, &mut give);
