@@ -1,1 +1,2 @@
 //! x
+mod schema; pub use schema::*;

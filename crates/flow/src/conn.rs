@@ -111,6 +111,17 @@ impl History {
         (0..count).map(move |i| self.events[i / 2] >> (4 * (i % 2)) & 15)
     }
 
+    /// As letters.
+    pub fn text(self) -> HistoryText {
+        let mut text = HistoryText::default();
+        for (place, code) in text.letters.iter_mut().zip(self.codes()) {
+            let letter = LETTERS[usize::from(code % 8)];
+            *place = if code < 8 { letter } else { letter.to_ascii_lowercase() };
+            text.len += 1;
+        }
+        text
+    }
+
     fn swap(&mut self) {
         let mut swapped = Self::default();
         self.codes().for_each(|code| swapped.add(usize::from(code % 8), code >= 8));
@@ -118,14 +129,17 @@ impl History {
     }
 }
 
-impl std::fmt::Display for History {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        for code in self.codes() {
-            let letter = LETTERS[usize::from(code % 8)] as char;
-            let letter = if code < 8 { letter } else { letter.to_ascii_lowercase() };
-            write!(f, "{letter}")?;
-        }
-        Ok(())
+/// A [`History`] as text.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HistoryText {
+    letters: [u8; 16],
+    len: u8,
+}
+
+impl HistoryText {
+    /// The letters.
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.letters[..self.len.into()]).unwrap_or_default()
     }
 }
 
@@ -399,11 +413,11 @@ mod tests {
             (C, "FA", 0),
             (S, "FA", 0),
         ]);
-        assert_eq!(flow.history.to_string(), "ShADdFf");
+        assert_eq!(flow.history.text().as_str(), "ShADdFf");
         flow.reverse();
-        assert_eq!(flow.history.to_string(), "sHadDfF");
+        assert_eq!(flow.history.text().as_str(), "sHadDfF");
         flow.reverse();
-        assert_eq!(flow.history.to_string(), "ShADdFf");
+        assert_eq!(flow.history.text().as_str(), "ShADdFf");
         assert_eq!(flow.sides[0].payload_bytes, 10);
     }
 

@@ -14,7 +14,7 @@ mod table;
 mod wheel;
 
 pub use community::community_id;
-pub use conn::{ConnState, Flow, History, Side};
+pub use conn::{ConnState, Flow, History, HistoryText, Side};
 pub use hash::FlowHasher;
 pub use reassemble::{Piece, Reassembler, ReassemblyCounters, SEGMENTS_MAX, START_KEPT_MAX};
 pub use table::{FlowIndex, Table};

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use daylight_flow::FlowHasher;
-use daylight_packet::{Batch, Decoded, Decoder, Defragmented, Defragmenter, Frame, LinkType, Packet, Reassembled};
+use daylight_packet::{Batch, Decoded, Decoder, Defragmented, Defragmenter, LinkType, Packet, Reassembled};
 
 /// Frames in a chunk. Small enough that a chunk's packets stay in a core's second-level cache.
 pub(crate) const FRAMES: usize = 1024;
@@ -77,10 +77,13 @@ pub(crate) struct Chunk {
     /// A link type that nobody can read, if there was one.
     pub(crate) unknown_link: Option<LinkType>,
     first_number: u64,
+    /// No packets follow: fragments that still wait will wait in vain.
+    is_last: bool,
 }
 
 impl Chunk {
-    /// Decodes a batch. `first_number` is the place of its first frame in the capture.
+    /// Decodes a batch; an empty one says that no more follow. `first_number` is the place of its first frame in the
+    /// capture.
     pub(crate) fn decode(
         number: u64,
         first_number: u64,
@@ -103,6 +106,7 @@ impl Chunk {
             span_ns: None,
             unknown_link: None,
             first_number,
+            is_last: frames == 0,
         };
         let data = Arc::clone(&chunk.batch.data);
         let data = data.bytes();
@@ -126,7 +130,7 @@ impl Chunk {
                 Decoded::NotIp => counters.not_ip += 1,
                 Decoded::Broken => {
                     counters.broken += 1;
-                    if !Decoder::reads(frame.link) {
+                    if frame.link.name().is_none() {
                         chunk.unknown_link = Some(frame.link);
                     }
                 }
@@ -153,6 +157,7 @@ impl Chunk {
             span_ns: None,
             unknown_link: None,
             first_number: before,
+            is_last: false,
         }
     }
 
@@ -163,64 +168,93 @@ impl Chunk {
         decoder: &Decoder,
         hasher: &FlowHasher,
     ) {
-        if self.fragments.is_empty() {
+        if self.fragments.is_empty() && !self.is_last {
             return;
         }
         for i in std::mem::take(&mut self.fragments) {
+            let number = self.first_number + u64::from(i);
             let frame = self.batch.frames[i as usize];
             let bytes = self.batch.frame_bytes(&frame);
-            if let Defragmented::Complete(whole) =
-                defragmenter.push(decoder, frame.link, bytes, frame.ts_ns, frame.wire_len)
-            {
-                self.add_reassembled(whole, self.first_number + u64::from(i), hasher);
+            let done = defragmenter.push(decoder, frame.link, bytes, frame.ts_ns, frame.wire_len);
+            self.add_whole(done, number, defragmenter, decoder, hasher);
+            // What was given up to make room, as far as it came: its first fragment tells whose flow it was.
+            while let Some(part) = defragmenter.take_incomplete() {
+                self.add(part, number, defragmenter, decoder, hasher);
+            }
+        }
+        if self.is_last {
+            let mut number = self.first_number;
+            while let Some(part) = defragmenter.drain() {
+                self.add(part, number, defragmenter, decoder, hasher);
+                number += 1;
             }
         }
         // Packets are processed in the capture's order; a reassembled one has the place of its last fragment.
         for list in &mut self.lists {
-            list.sort_unstable_by_key(|e| self.entries[*e as usize].number);
+            list.sort_by_key(|e| self.entries[*e as usize].number);
         }
     }
 
-    fn add_reassembled(&mut self, whole: Reassembled, number: u64, hasher: &FlowHasher) {
-        let packet = whole.packet;
-        let hash = hasher.hash(&packet.key);
-        let shard = shard_of(hash, self.lists.len());
-        self.lists[shard].push(self.entries.len() as u32);
-        self.entries.push(Entry { packet, hash, number, bytes: REASSEMBLED + self.reassembled.len() as u32 });
-        self.reassembled.push(whole);
+    fn add_whole(
+        &mut self,
+        done: Defragmented,
+        number: u64,
+        defragmenter: &mut Defragmenter,
+        decoder: &Decoder,
+        hasher: &FlowHasher,
+    ) {
+        if let Defragmented::Complete(whole) = done {
+            self.add(whole, number, defragmenter, decoder, hasher);
+        }
     }
 
-    /// The frame or the reassembled packet that an entry lies in.
-    fn bytes(&self, entry: &Entry) -> (LinkType, &[u8]) {
-        match entry.bytes.checked_sub(REASSEMBLED) {
-            Some(i) => {
-                let whole = &self.reassembled[i as usize];
-                (LinkType::RAW, &whole.bytes)
+    fn add(
+        &mut self,
+        whole: Reassembled,
+        number: u64,
+        defragmenter: &mut Defragmenter,
+        decoder: &Decoder,
+        hasher: &FlowHasher,
+    ) {
+        match whole.decode(decoder) {
+            Decoded::Packet(packet) => {
+                let hash = hasher.hash(&packet.key);
+                let shard = shard_of(hash, self.lists.len());
+                self.lists[shard].push(self.entries.len() as u32);
+                self.entries.push(Entry { packet, hash, number, bytes: REASSEMBLED + self.reassembled.len() as u32 });
+                self.reassembled.push(whole);
             }
-            None => {
-                let frame: &Frame = &self.batch.frames[entry.bytes as usize];
-                (frame.link, self.batch.frame_bytes(frame))
+            // Fragments in a tunnel whose own packets were fragmented. Each round takes a header off, so this ends.
+            Decoded::Fragment => {
+                let done = defragmenter.push_reassembled(decoder, &whole);
+                self.add_whole(done, number, defragmenter, decoder, hasher);
             }
+            Decoded::NotIp => self.counters.not_ip += 1,
+            Decoded::Broken => self.counters.broken += 1,
         }
     }
 
     /// The captured payload of a packet.
     pub(crate) fn payload(&self, entry: &Entry) -> &[u8] {
+        let bytes = match entry.bytes.checked_sub(REASSEMBLED) {
+            Some(i) => self.reassembled[i as usize].bytes(),
+            None => self.batch.frame_bytes(&self.batch.frames[entry.bytes as usize]),
+        };
         let start = entry.packet.payload_offset as usize;
-        self.bytes(entry).1.get(start..start + entry.packet.payload_len as usize).unwrap_or(&[])
+        bytes.get(start..start + entry.packet.payload_len as usize).unwrap_or(&[])
     }
 
-    /// The tunnels a packet was in.
+    /// The tunnels a packet was in, without its VLAN tags, which have a column of their own.
     pub(crate) fn tunnels(&self, entry: &Entry, decoder: &Decoder) -> Option<String> {
         let tunnels = match entry.bytes.checked_sub(REASSEMBLED) {
-            Some(i) => self.reassembled[i as usize].tunnels,
+            Some(i) => self.reassembled[i as usize].tunnels(decoder),
             None => {
-                let (link, bytes) = self.bytes(entry);
-                decoder.tunnels(link, bytes)
+                let frame = self.batch.frames[entry.bytes as usize];
+                decoder.tunnels(frame.link, self.batch.frame_bytes(&frame), frame.wire_len)
             }
         };
-        let text = tunnels.to_string();
-        (!text.is_empty()).then_some(text)
+        let names: Vec<_> = tunnels.as_slice().iter().map(ToString::to_string).collect();
+        (!names.is_empty()).then(|| names.join("/"))
     }
 }
 

@@ -17,6 +17,7 @@ mod ports;
 mod record;
 pub mod risks;
 mod shard;
+pub mod summary;
 
 pub use chunk::FrameCounters;
 pub use config::{Config, Timeouts, WantedCore};

@@ -141,7 +141,8 @@ impl Correlation {
         }
         events.sort_by_key(|(order, _)| *order);
         events.into_iter().for_each(|(_, event)| sink.event(event));
-        records.sort_by_key(|(first_packet, _)| *first_packet);
+        // Fragments given up together have one place: then the name decides.
+        records.sort_by(|(a, x), (b, y)| a.cmp(b).then_with(|| x.ends.uid.cmp(&y.ends.uid)));
         for (first_packet, mut record) in records {
             self.apply(&mut record, first_packet, config);
             sink.flow(record);

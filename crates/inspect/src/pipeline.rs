@@ -11,7 +11,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use daylight_flow::FlowHasher;
 use daylight_packet::{
-    Batch, Decoder, DefragmentCounters, Defragmenter, FrameSource, LinkType, SourceEnd, SourceError,
+    Batch, Decoder, DefragmentCounters, DefragmentLimits, Defragmenter, FrameSource, LinkType, SourceEnd, SourceError,
 };
 use daylight_protocols::ProtocolId;
 use daylight_protocols::dispatch::Dispatcher;
@@ -77,8 +77,10 @@ struct Reader<'a> {
     chunks: u64,
     /// Frames read so far.
     frames: u64,
-    /// The source has ended; chunks for flushing follow until this packet.
-    flushed: Option<u64>,
+    /// The source has ended, and the empty batch that says so was given out.
+    ended: bool,
+    /// Flows that began before this packet were ended.
+    flushed: u64,
     done: bool,
     stopped: bool,
     error: Option<SourceError>,
@@ -154,7 +156,7 @@ pub fn inspect(
     let hasher = config.seed.map_or_else(FlowHasher::random, FlowHasher::with_seed);
     let shared = Shared {
         config: Arc::clone(config),
-        decoder: Decoder::new(config.verify_checksums),
+        decoder: Decoder { verify_checksums: config.verify_checksums },
         hasher,
         shards,
         control,
@@ -162,7 +164,8 @@ pub fn inspect(
             source,
             chunks: 0,
             frames: 0,
-            flushed: None,
+            ended: false,
+            flushed: 0,
             done: false,
             stopped: false,
             error: None,
@@ -170,7 +173,10 @@ pub fn inspect(
         publisher: Mutex::new(Publisher {
             next: 0,
             waiting: BTreeMap::new(),
-            defragmenter: Defragmenter::new(config.fragment_overlap, config.fragment_bytes_max),
+            defragmenter: Defragmenter::new(
+                DefragmentLimits { bytes_max: config.fragment_bytes_max, ..DefragmentLimits::default() },
+                config.fragment_overlap,
+            ),
             now_ns: i64::MIN,
             frames: FrameCounters::default(),
             span_ns: None,
@@ -281,8 +287,9 @@ impl Shared<'_> {
                 Chunk::decode(number, first, batch, &self.decoder, &self.hasher, self.shards)
             }
             None => {
-                let from = reader.flushed.unwrap_or(0);
-                if from > reader.frames {
+                let from = reader.flushed;
+                // Fragments given up at the end have numbers beyond the last frame's.
+                if from > reader.frames + DefragmentLimits::default().datagrams_max as u64 {
                     reader.done = true;
                     self.complete.store(true, Ordering::Release);
                     drop(reader);
@@ -290,7 +297,7 @@ impl Shared<'_> {
                     return true;
                 }
                 let before = from + FLUSH_PACKETS;
-                reader.flushed = Some(before);
+                reader.flushed = before;
                 reader.chunks += 1;
                 self.start(number);
                 drop(reader);
@@ -380,9 +387,9 @@ impl Shared<'_> {
 }
 
 impl Reader<'_> {
-    /// The next batch; `None` at the end, after an error, or when the run is to stop.
+    /// The next batch; an empty one at the end, after an error, or when the run is to stop, and then `None`.
     fn next(&mut self, control: &Control) -> Option<Batch> {
-        if self.flushed.is_some() {
+        if self.ended {
             return None;
         }
         if control.is_stopped() {
@@ -398,8 +405,8 @@ impl Reader<'_> {
                 Err(error) => self.error = Some(error),
             }
         }
-        self.flushed = Some(0);
-        None
+        self.ended = true;
+        Some(Batch { data: Arc::new(Vec::new()), frames: Vec::new() })
     }
 }
 

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 
 use daylight_expr::{Kind, ValueRef};
-use daylight_flow::{ConnState, History};
+use daylight_flow::{ConnState, HistoryText};
 use daylight_protocols::{Confidence, Event, FieldRef, Findings, ProtocolId, RiskFound, Value};
 
 /// What one side sent.
@@ -61,21 +61,27 @@ impl Ends {
     }
 }
 
-/// 128 bits that name a flow; shown as Zeek shows them (`C` and 18 letters and digits).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Uid(pub [u64; 2]);
+/// The name of a flow, in Zeek's form: `C` and 18 letters and digits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Uid([u8; 19]);
 
-impl std::fmt::Display for Uid {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl Uid {
+    /// From 128 bits.
+    pub(crate) fn new(words: [u64; 2]) -> Self {
         const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
-        f.write_str("C")?;
-        for mut word in self.0 {
-            for _ in 0..9 {
-                write!(f, "{}", DIGITS[(word % 62) as usize] as char)?;
+        let mut text = [b'C'; 19];
+        for (mut word, digits) in words.into_iter().zip(text[1..].chunks_mut(9)) {
+            for digit in digits {
+                *digit = DIGITS[(word % 62) as usize];
                 word /= 62;
             }
         }
-        Ok(())
+        Self(text)
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).unwrap_or_default()
     }
 }
 
@@ -115,7 +121,7 @@ pub struct FlowRecord {
     /// Why the record was written.
     pub reason: EndReason,
     /// TCP's events in order, as Zeek writes them.
-    pub history: History,
+    pub history: HistoryText,
     /// TCP: bytes that the capture lacks.
     pub missed_bytes: u64,
     /// TCP: segments that were sent again.
@@ -336,38 +342,23 @@ pub fn value_ref(value: &Value) -> Option<ValueRef<'_>> {
 }
 
 impl FlowRecord {
-    /// Shows every value of a column to `visit`, until it answers false.
-    pub fn values(&self, id: ColumnId, visit: &mut dyn FnMut(ValueRef<'_>) -> bool) {
+    /// Every value of a column: none if it was not seen.
+    pub fn values(&self, id: ColumnId) -> impl Iterator<Item = ValueRef<'_>> {
+        let (mut one, mut two): (Option<ValueRef<'_>>, Option<ValueRef<'_>>) = (None, None);
+        let (mut values, mut risks): (&[Value], &[RiskFound]) = (&[], &[]);
         match id {
             ColumnId::Field(field) => {
-                for value in self.found.value(field).into_iter().flat_map(Value::iter) {
-                    if value_ref(value).is_some_and(|v| !visit(v)) {
-                        return;
-                    }
-                }
+                values = self.found.value(field).map(|v| v.iter().as_slice()).unwrap_or_default();
             }
-            ColumnId::Core(Core::Risks) => {
-                let _ = self.found.risks.iter().all(|r| visit(ValueRef::Str(r.risk.name)));
-            }
+            ColumnId::Core(Core::Risks) => risks = &self.found.risks,
             ColumnId::Core(Core::Vlan) => {
-                let ids = [u64::from(self.vlan >> 12), u64::from(self.vlan & 0xfff)];
-                let _ = ids.iter().filter(|id| **id != 0).all(|id| visit(ValueRef::Uint(*id)));
+                let tag = |id: u32| (id != 0).then(|| ValueRef::Uint(id.into()));
+                (one, two) = (tag(self.vlan >> 12), tag(self.vlan & 0xfff));
             }
-            ColumnId::Core(Core::Uid) => {
-                visit(ValueRef::Str(&self.ends.uid.to_string()));
-            }
-            ColumnId::Core(Core::History) => {
-                let history = self.history.to_string();
-                if !history.is_empty() {
-                    visit(ValueRef::Str(&history));
-                }
-            }
-            ColumnId::Core(core) => {
-                if let Some(value) = self.core(core) {
-                    visit(value);
-                }
-            }
+            ColumnId::Core(core) => one = self.core(core),
         }
+        let names = risks.iter().map(|r| ValueRef::Str(r.risk.name));
+        one.into_iter().chain(two).chain(values.iter().filter_map(value_ref)).chain(names)
     }
 
     /// A column that holds at most one value which the record has ready.
@@ -378,6 +369,8 @@ impl FlowRecord {
         let gap = |ns: i64| (ns != i64::MAX).then(|| seconds(ns));
         Some(match core {
             Core::Capture => Str(&self.ends.capture),
+            Core::Uid => Str(self.ends.uid.as_str()),
+            Core::History if tcp => Str(self.history.as_str()),
             Core::Start => Time(self.start_ns),
             Core::End => Time(self.end_ns),
             Core::Duration => seconds(self.end_ns - self.start_ns),

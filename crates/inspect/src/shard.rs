@@ -33,11 +33,28 @@ pub(crate) struct Hot {
     /// The chunk of its last packet.
     last_chunk: u32,
     label: ProtocolId,
+    flags: Flags,
+}
+
+/// Three booleans in a byte: the hot state has not one to spare.
+#[derive(Clone, Copy, Default)]
+struct Flags(u8);
+
+impl Flags {
     /// A SYN or the protocol proved which side is the client.
-    client_is_certain: bool,
-    confirmed: bool,
-    /// No payload was seen yet.
-    fresh: bool,
+    const CLIENT_IS_CERTAIN: u8 = 1;
+    /// Both sides were seen to speak the protocol.
+    const CONFIRMED: u8 = 2;
+    /// A payload was seen.
+    const PAYLOAD: u8 = 4;
+
+    fn has(self, flag: u8) -> bool {
+        self.0 & flag != 0
+    }
+
+    fn set(&mut self, flag: u8, on: bool) {
+        self.0 = if on { self.0 | flag } else { self.0 & !flag };
+    }
 }
 
 const _: () = assert!(size_of::<Flow<Hot>>() <= 192, "the hot state of a flow must stay within three cache lines");
@@ -238,9 +255,9 @@ impl Shard {
             None => self.begin(entry, chunk, decoder),
         };
         let flow = &mut self.table[index];
-        let first_payload = flow.x.fresh && packet.payload_len > 0;
+        let first_payload = packet.payload_len > 0 && !flow.x.flags.has(Flags::PAYLOAD);
         if first_payload {
-            flow.x.fresh = false;
+            flow.x.flags.set(Flags::PAYLOAD, true);
             flow.x.work = Some(Box::new(Work::new(flow)));
         }
         flow.count(packet);
@@ -284,8 +301,8 @@ impl Shard {
         } else {
             (sender_is_client(packet) == packet.from_low, false)
         };
-        let hot = Hot { client_is_certain: certain, fresh: true, ..Hot::default() };
-        let mut flow = Flow::new(packet.key, client_is_low, packet.ts_ns, entry.number, hot);
+        let mut flow = Flow::new(packet.key, client_is_low, packet.ts_ns, entry.number, Hot::default());
+        flow.x.flags.set(Flags::CLIENT_IS_CERTAIN, certain);
         if packet.key.tunnel != 0 {
             let found = flow.x.found.get_or_insert_default();
             found.tunnel = chunk.tunnels(entry, decoder).map(Into::into);
@@ -548,14 +565,16 @@ impl Job<'_> {
         if let Some(label) = sink.label() {
             flow.x.label = label;
         }
-        flow.x.confirmed |= sink.is_confirmed();
+        if sink.is_confirmed() {
+            flow.x.flags.set(Flags::CONFIRMED, true);
+        }
         result
     }
 
     /// The parser says that the label is wrong: back to the dispatcher, if the streams' starts are still whole.
     fn withdraw(&mut self) -> bool {
         let wrong = std::mem::take(&mut self.flow.x.label);
-        self.flow.x.confirmed = false;
+        self.flow.x.flags.set(Flags::CONFIRMED, false);
         self.work.driver = None;
         let identify = self.work.identify.get_or_insert_default();
         identify.rejected.iter_mut().for_each(|r| r.insert(wrong));
@@ -708,7 +727,7 @@ impl Job<'_> {
     fn ask(&self, probe: &Probe<'_>, rejected: &mut Rejected) -> Outcome {
         let before = *rejected;
         let outcome = self.dispatcher.identify(probe, rejected);
-        if outcome != Outcome::Unknown || self.flow.x.client_is_certain {
+        if outcome != Outcome::Unknown || self.flow.x.flags.has(Flags::CLIENT_IS_CERTAIN) {
             return outcome;
         }
         let turned = Probe {
@@ -730,10 +749,10 @@ impl Job<'_> {
 
     /// Client and server were taken for one another.
     fn reverse(&mut self) {
-        if self.flow.x.client_is_certain {
+        if self.flow.x.flags.has(Flags::CLIENT_IS_CERTAIN) {
             return;
         }
-        self.flow.x.client_is_certain = true;
+        self.flow.x.flags.set(Flags::CLIENT_IS_CERTAIN, true);
         self.flow.reverse();
         if let Some(streams) = &mut self.work.streams {
             streams.swap(0, 1);
@@ -824,7 +843,7 @@ fn uid(capture: &str, flow: &Flow<Hot>) -> Uid {
     let name = capture.bytes().fold(0xcbf2_9ce4_8422_2325u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
     let hasher = FlowHasher::with_seed(name ^ flow.first_packet.wrapping_mul(0x9e37_79b9_7f4a_7c15));
     let first = hasher.hash(&flow.key);
-    Uid([first, FlowHasher::with_seed(first).hash(&flow.key)])
+    Uid::new([first, FlowHasher::with_seed(first).hash(&flow.key)])
 }
 
 fn measure(spans: &mut Option<Spans>, packet: &Packet) {
@@ -868,7 +887,7 @@ fn record(config: &Config, capture: &Arc<str>, flow: &Flow<Hot>, found: Found, r
         }
     };
     let [src_spans, dst_spans] = found.spans.map(|s| *s).unwrap_or_default();
-    let confidence = match (flow.x.label, flow.x.confirmed) {
+    let confidence = match (flow.x.label, flow.x.flags.has(Flags::CONFIRMED)) {
         (ProtocolId::Unknown, _) => Confidence::None,
         (_, true) => Confidence::Handshake,
         (_, false) => Confidence::Payload,
@@ -891,7 +910,7 @@ fn record(config: &Config, capture: &Arc<str>, flow: &Flow<Hot>, found: Found, r
         dst: side(1),
         state: flow.state(),
         reason,
-        history: flow.history,
+        history: flow.history.text(),
         missed_bytes: flow.missed_bytes.into(),
         retransmitted: flow.retransmitted.into(),
         out_of_order: flow.out_of_order.into(),
