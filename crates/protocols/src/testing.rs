@@ -134,12 +134,12 @@ impl<'a> Flow<'a> {
     fn play(&self, wanted: &Wanted, payloads: &[(Dir, &[u8])]) -> Seen {
         let dispatcher = Dispatcher::new(ProtocolId::all());
         let mut seen = Seen::default();
-        let mut rejected = Rejected::default();
+        let mut rejected = [Rejected::default(); 2];
         let mut prefix = [Vec::new(), Vec::new()];
         let mut earlier: Vec<Earlier> = Vec::new();
         let mut driver = None;
         let addresses = [IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), IpAddr::V4(Ipv4Addr::new(198, 51, 100, 1))];
-        let mut need = 0;
+        let mut need = [0; 2];
         let Seen { found, events, facts, .. } = &mut seen;
         let (mut label, mut confirmed, mut over) = (ProtocolId::Unknown, false, false);
         for (dir, payload) in payloads {
@@ -149,32 +149,36 @@ impl<'a> Flow<'a> {
                 let tcp = self.transport == Transport::Tcp;
                 if tcp {
                     prefix[dir.index()].extend_from_slice(payload);
-                    if prefix[dir.index()].len() < need {
+                }
+                // New bytes of one side may be what somebody who looked at the other side waited for.
+                for d in [*dir, dir.other()] {
+                    let (mine, other) = (&prefix[d.index()], &prefix[d.other().index()]);
+                    if tcp && (mine.is_empty() || mine.len() < need[d.index()]) || !tcp && d != *dir {
                         continue;
                     }
-                }
-                let (mine, other) = (&prefix[dir.index()], &prefix[dir.other().index()]);
-                let probe = Probe {
-                    dir: *dir,
-                    payload: if tcp { mine } else { payload },
-                    other,
-                    earlier: &earlier,
-                    client_port: self.ports[0],
-                    server_port: self.ports[1],
-                    ..probe(self.transport, payload)
-                };
-                match dispatcher.identify(&probe, &mut rejected) {
-                    Outcome::Found { protocol, .. } => {
-                        label = protocol;
-                        driver = Driver::new(protocol);
-                        fed = if tcp {
-                            [dir.other(), *dir].map(|d| (d, prefix[d.index()].clone())).to_vec()
-                        } else {
-                            vec![(*dir, payload.to_vec())]
-                        };
+                    let probe = Probe {
+                        dir: d,
+                        payload: if tcp { mine } else { payload },
+                        other,
+                        earlier: &earlier,
+                        client_port: self.ports[0],
+                        server_port: self.ports[1],
+                        ..probe(self.transport, payload)
+                    };
+                    match dispatcher.identify(&probe, &mut rejected[d.index()]) {
+                        Outcome::Found { protocol, .. } => {
+                            label = protocol;
+                            driver = Driver::new(protocol);
+                            fed = if tcp {
+                                [dir.other(), *dir].map(|d| (d, prefix[d.index()].clone())).to_vec()
+                            } else {
+                                vec![(*dir, payload.to_vec())]
+                            };
+                            break;
+                        }
+                        Outcome::Need(n) => need[d.index()] = n,
+                        _ => {}
                     }
-                    Outcome::Need(n) => need = n,
-                    _ => {}
                 }
                 let mut head = [0; 16];
                 let n = payload.len().min(16);
@@ -196,7 +200,7 @@ impl<'a> Flow<'a> {
                     Progress::More => {}
                     Progress::Finished => over = true,
                     Progress::NotMine => {
-                        rejected.insert(label);
+                        rejected.iter_mut().for_each(|r| r.insert(label));
                         label = ProtocolId::Unknown;
                     }
                 }
