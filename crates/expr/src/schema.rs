@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-pub struct List;
+use crate::List;
 
 /// The kind of a field's values: what it may be compared with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -10,6 +10,7 @@ pub mod catalog;
 mod chunk;
 mod config;
 mod enrich;
+mod filter;
 pub mod indicators;
 mod merge;
 mod pipeline;
@@ -21,6 +22,7 @@ pub mod summary;
 
 pub use chunk::FrameCounters;
 pub use config::{Config, Timeouts, WantedCore};
+pub use filter::{RecordSchema, columns_of, compile};
 pub use merge::RecordSink;
 pub use pipeline::{Control, RunStats, dispatcher, inspect};
 pub use record::{

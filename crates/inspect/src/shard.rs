@@ -68,14 +68,31 @@ struct Found {
     entropy: Option<f32>,
     issues: Issues,
     conflict: bool,
+    /// TCP: each side's last segment when nothing more was owed, for comparing what is sent again after that.
+    last: [Option<Segment>; 2],
     /// Of a payload that nobody knew.
     unidentified_entropy: Option<f32>,
     /// The name under which the flow's earlier parts were written.
     uid: Option<Uid>,
 }
 
+/// A segment, as far as it takes to tell whether another with its sequence number is the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Segment {
+    seq: u32,
+    head: [u8; 8],
+}
+
+impl Segment {
+    fn new(packet: &Packet, payload: &[u8]) -> Option<Self> {
+        Some(Self { seq: packet.tcp.seq, head: *payload.first_chunk()? })
+    }
+}
+
 /// What is owed to a flow whose payload is still read.
 struct Work {
+    /// TCP: each side's last segment.
+    last: [Option<Segment>; 2],
     identify: Option<Box<Identify>>,
     driver: Option<Driver>,
     /// TCP only.
@@ -260,9 +277,10 @@ impl Shard {
             flow.x.flags.set(Flags::PAYLOAD, true);
             flow.x.work = Some(Box::new(Work::new(flow)));
         }
+        let retransmitted = flow.retransmitted;
         flow.count(packet);
         flow.x.last_chunk = self.chunk;
-        if flow.x.work.is_some() || packet.issues != Issues::default() || self.config.core.spans {
+        if flow.x.work.is_some() || flow.retransmitted != retransmitted || packet.issues != Issues::default() || self.config.core.spans {
             self.look(chunk, entry, index, first_payload);
         }
     }
@@ -340,7 +358,15 @@ impl Shard {
         if first_payload && self.config.core.entropy {
             flow.x.found.get_or_insert_default().entropy = Some(entropy(chunk.payload(entry)));
         }
-        let Some(mut work) = flow.x.work.take() else { return };
+        let Some(mut work) = flow.x.work.take() else {
+            // Whoever injects an answer races the real one, which then comes as a retransmission of other bytes.
+            if let (Some(found), Some(segment)) = (&mut flow.x.found, Segment::new(packet, chunk.payload(entry)))
+                && let Some(last) = found.last[usize::from(!client)]
+            {
+                found.conflict |= last.seq == segment.seq && last.head != segment.head;
+            }
+            return;
+        };
         flow.x.found.get_or_insert_default();
         let held = work.held_bytes();
         let dir = if client { Dir::Client } else { Dir::Server };
@@ -361,6 +387,7 @@ impl Shard {
             flow.x.work = Some(work);
         } else if let Some(found) = &mut flow.x.found {
             found.conflict |= work.is_conflicting();
+            found.last = work.last;
             found.findings.fields.shrink_to_fit();
             if flow.x.label == ProtocolId::Unknown && packet.payload_len >= 256 {
                 found.unidentified_entropy = Some(entropy(chunk.payload(entry)));
@@ -487,6 +514,9 @@ impl Job<'_> {
         if flags & TcpHeader::SYN != 0 {
             stream.syn(seq);
             seq = seq.wrapping_add(1);
+        }
+        if let Some(segment) = Segment::new(packet, payload) {
+            self.work.last[dir.index()] = Some(segment);
         }
         let missing = packet.payload_wire_len - packet.payload_len;
         let mut keep = true;
@@ -757,6 +787,7 @@ impl Job<'_> {
         if let Some(streams) = &mut self.work.streams {
             streams.swap(0, 1);
         }
+        self.work.last.swap(0, 1);
         if let Some(identify) = &mut self.work.identify {
             identify.rejected.swap(0, 1);
             identify.state.swap(0, 1);
@@ -791,7 +822,7 @@ impl Work {
     fn new(flow: &Flow<Hot>) -> Self {
         let tcp = flow.key.protocol == TransportKind::TCP;
         let streams = tcp.then(|| Box::new(flow.sides.map(|side| Reassembler::new(side.next_seq()))));
-        Self { identify: None, driver: None, streams }
+        Self { last: [None; 2], identify: None, driver: None, streams }
     }
 
     fn held_bytes(&self) -> usize {
