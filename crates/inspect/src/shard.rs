@@ -80,7 +80,7 @@ struct Found {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Segment {
     seq: u32,
-    head: [u8; 8],
+    head: [u8; 16],
 }
 
 impl Segment {
