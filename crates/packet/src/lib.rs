@@ -17,6 +17,8 @@ mod tunnels;
 
 pub use decoded::{Decoded, FlowKey, Issues, Packet, TcpHeader, TransportKind};
 pub use decoder::{Decoder, ENCAPSULATIONS_MAX, icmp_counterpart};
-pub use fragment::{DefragmentCounters, DefragmentLimits, Defragmented, Defragmenter, OverlapPolicy, Reassembled};
+pub use fragment::{
+    DefragmentCounters, DefragmentLimits, Defragmented, Defragmenter, OverlapPolicy, Reassembled,
+};
 pub use frame::{Batch, Frame, FrameBytes, FrameSource, LinkType, SourceEnd, SourceError};
 pub use tunnels::{TUNNELS_MAX, Tunnel, TunnelKind, Tunnels};

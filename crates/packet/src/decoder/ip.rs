@@ -95,7 +95,8 @@ impl Walk<'_, '_> {
             return Err(Stop::Broken);
         }
         self.trim(len);
-        let (Some(source), Some(destination)) = (header[8..].first_chunk(), header[24..].first_chunk()) else {
+        let (Some(source), Some(destination)) = (header[8..].first_chunk(), header[24..].first_chunk())
+        else {
             return Err(Stop::Broken);
         };
         let network = Network {
@@ -218,7 +219,9 @@ impl Walk<'_, '_> {
             [0x45..=0x4f, _, high, low, ..] => {
                 (20..=left).contains(&usize::from(u16::from_be_bytes([high, low])))
             }
-            [0x60..=0x6f, _, _, _, high, low, ..] => 40 + usize::from(u16::from_be_bytes([high, low])) <= left,
+            [0x60..=0x6f, _, _, _, high, low, ..] => {
+                40 + usize::from(u16::from_be_bytes([high, low])) <= left
+            }
             _ => false,
         }
     }
@@ -226,7 +229,8 @@ impl Walk<'_, '_> {
     /// True if what is at `offset` of the current layer is an Ethernet header with an IP packet after it.
     pub(super) fn looks_like_ethernet(&self, offset: usize) -> bool {
         let ethertype = self.u16_at(offset + 12).unwrap_or(0);
-        matches!(ethertype, 0x8100 | 0x88a8) || matches!(ethertype, 0x0800 | 0x86dd) && self.looks_like_ip(offset + 14)
+        matches!(ethertype, 0x8100 | 0x88a8)
+            || matches!(ethertype, 0x0800 | 0x86dd) && self.looks_like_ip(offset + 14)
     }
 
     /// How many bytes of UDP payload there were on the wire, and where they were captured.

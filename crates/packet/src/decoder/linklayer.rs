@@ -98,7 +98,9 @@ impl Walk<'_, '_> {
             return Err(Stop::Broken);
         }
         let header = self.rest().get(..len).ok_or(Stop::Broken)?;
-        let word = |at: usize| header.get(at..).and_then(|rest| rest.first_chunk()).map(|word| u32::from_le_bytes(*word));
+        let word = |at: usize| {
+            header.get(at..).and_then(|rest| rest.first_chunk()).map(|word| u32::from_le_bytes(*word))
+        };
         let present = word(4).unwrap_or(0);
         let mut at = 8;
         let mut last = present;

@@ -20,7 +20,7 @@ mod walk;
 mod wlan;
 
 #[cfg(test)]
-mod build;
+pub(crate) mod build;
 #[cfg(test)]
 mod differential;
 #[cfg(test)]
@@ -31,8 +31,8 @@ use crate::frame::LinkType;
 use crate::tunnels::Tunnels;
 
 pub use transport::icmp_counterpart;
-pub use walk::ENCAPSULATIONS_MAX;
 pub(crate) use transport::{Address, checksum};
+pub use walk::ENCAPSULATIONS_MAX;
 pub(crate) use walk::{Context, FragmentAt, Layer, Stop, Walk};
 
 /// Decodes frames. Has no state; the same input gives the same output.

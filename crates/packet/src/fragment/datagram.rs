@@ -120,7 +120,9 @@ impl Datagram {
         }
         let (start, end) = (fragment.offset, fragment.offset.saturating_add(len));
         let header_len = (fragment.header_end - fragment.ip_at) as u32;
-        if len == 0 || end + header_len > PACKET_LEN_MAX + if self.version == 6 { 40 } else { 0 } {
+        if len == 0
+            || end.saturating_add(header_len) > PACKET_LEN_MAX + if self.version == 6 { 40 } else { 0 }
+        {
             return Added::Malformed;
         }
         let data = frame.get(extent.at..extent.end).unwrap_or_default();
