@@ -1,6 +1,9 @@
 //! For tests: runs identification and parsing over given payloads, as the engine does.
 
+pub mod tls;
+
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::LazyLock;
 
 use crate::dispatch::{Dispatcher, Outcome, Rejected};
 use crate::driver::{Driver, Progress};
@@ -46,6 +49,9 @@ pub fn probe(transport: Transport, payload: &[u8]) -> Probe<'_> {
         whole: true,
     }
 }
+
+/// Compiling all patterns takes a while without optimisation: once is enough.
+static DISPATCHER: LazyLock<Dispatcher> = LazyLock::new(|| Dispatcher::new(ProtocolId::all()));
 
 /// A flow to be run: which payloads, between which ports.
 #[derive(Clone, Debug)]
@@ -132,7 +138,7 @@ impl<'a> Flow<'a> {
     }
 
     fn play(&self, wanted: &Wanted, payloads: &[(Dir, &[u8])]) -> Seen {
-        let dispatcher = Dispatcher::new(ProtocolId::all());
+        let dispatcher = &*DISPATCHER;
         let mut seen = Seen::default();
         let mut rejected = [Rejected::default(); 2];
         let mut prefix = [Vec::new(), Vec::new()];
@@ -193,7 +199,7 @@ impl<'a> Flow<'a> {
             for (dir, bytes) in fed.iter().filter(|(_, b)| !b.is_empty()) {
                 let (Some(d), false) = (&mut driver, over) else { break };
                 let progress = match self.transport {
-                    Transport::Tcp => d.stream(&dispatcher, *dir, bytes, &mut sink),
+                    Transport::Tcp => d.stream(dispatcher, *dir, bytes, &mut sink),
                     _ => d.datagram(*dir, bytes, &mut sink),
                 };
                 match progress {
