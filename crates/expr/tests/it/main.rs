@@ -1,5 +1,7 @@
 //! The expression language through its public API.
 
+#![allow(clippy::unwrap_used, clippy::nonminimal_bool)]
+
 mod errors;
 mod meaning;
 mod properties;
