@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::nonminimal_bool)]
 
 mod errors;
+mod guide;
 mod meaning;
 mod properties;
 mod world;
