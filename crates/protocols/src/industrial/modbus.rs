@@ -337,11 +337,11 @@ mod tests {
     #[test]
     fn near_misses_are_not_claimed() {
         for bytes in [
-            "00d1 0001 0006 01 03 0001 0001",    // protocol 1
-            "00d1 0000 0007 01 03 0001 0001",    // longer than it is
-            "00d1 0000 0006 01 03 0001 0000",    // no registers
-            "00d1 0000 0006 01 03 0001 0001 00", // something after it
-            "00d1 0000 0006 01 63 0001 0001",    // no such function
+            "00d1 0001 0006 01 03 0001 0001",         // protocol 1
+            "00d1 0000 0007 01 03 0001 0001",         // longer than it is
+            "00d1 0000 0006 01 03 0001 0000",         // no registers
+            "00d1 0000 0006 01 03 0001 0001 00d2 01", // something else after it
+            "00d1 0000 0006 01 63 0001 0001",         // no such function
         ] {
             assert_eq!(Flow::tcp(502).client(&hex(bytes)).run().protocol, ProtocolId::Unknown, "{bytes}");
         }
