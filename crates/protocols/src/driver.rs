@@ -2,7 +2,7 @@
 //! parser where a protocol gives way to another.
 
 use crate::dispatch::{Dispatcher, Outcome, Rejected};
-use crate::{Dir, Parser, Probe, ProtocolId, Sink, Step, Transport, risk};
+use crate::{Dir, OFFSET_MAX, Parser, Probe, ProtocolId, Sink, Step, Transport, risk};
 
 /// A parser may ask to see at most this many bytes again; more, and the direction is given up.
 pub const PENDING_MAX: usize = 64 * 1024;
@@ -187,9 +187,12 @@ impl Driver {
                 }
                 None => Progress::Finished,
             },
-            Outcome::Need(n) if n <= PENDING_MAX => {
+            outcome @ (Outcome::Need(_) | Outcome::Later | Outcome::Unknown)
+                if bytes.len() < OFFSET_MAX || matches!(outcome, Outcome::Need(n) if n <= PENDING_MAX) =>
+            {
                 let half = &mut self.halves[dir.index()];
-                half.need = n;
+                // Patterns that look at bytes which are not there yet have not been asked.
+                half.need = if let Outcome::Need(n) = outcome { n.min(PENDING_MAX) } else { bytes.len() + 1 };
                 half.pending = bytes.to_vec();
                 Progress::More
             }
