@@ -141,6 +141,18 @@ fn connection_ids_change() {
     assert_eq!(seen.show(tls::CIPHER), "TLS_AES_256_GCM_SHA384");
 }
 
+/// Compatible version negotiation (RFC 9368 §2.3): the server answers in version 2, with the keys of the first id.
+#[test]
+fn the_server_changes_the_version() {
+    let first = Initial::new(&DCID);
+    let client = first.datagram(Dir::Client, &crypto_frame(0, &hello("h3")));
+    let server = Initial { version: version::VERSION_2, dcid: &[], scid: &[5; 12], ..first }
+        .packet(Dir::Server, &crypto_frame(0, &server_hello_13(0x1303)));
+    let seen = Flow::udp(443).client(&client).server(&server).run();
+    assert_eq!(seen.show(tls::CIPHER), "TLS_CHACHA20_POLY1305_SHA256");
+    assert_eq!(seen.show(QUIC_VERSION), "1");
+}
+
 #[test]
 fn retry_and_version_negotiation() {
     let datagram = Initial::new(&DCID).datagram(Dir::Client, &crypto_frame(0, &hello("h3")));
