@@ -187,20 +187,22 @@ impl Driver {
                 }
                 None => Progress::Finished,
             },
-            outcome @ (Outcome::Need(_) | Outcome::Later | Outcome::Unknown)
-                if bytes.len() < OFFSET_MAX || matches!(outcome, Outcome::Need(n) if n <= PENDING_MAX) =>
-            {
-                let half = &mut self.halves[dir.index()];
-                // Patterns that look at bytes which are not there yet have not been asked.
-                half.need = if let Outcome::Need(n) = outcome { n.min(PENDING_MAX) } else { bytes.len() + 1 };
-                half.pending = bytes.to_vec();
-                Progress::More
-            }
+            Outcome::Need(n) if n <= PENDING_MAX => self.keep(dir, bytes, n),
+            // Patterns look at so many bytes: with fewer, nothing is settled.
+            _ if bytes.len() < OFFSET_MAX => self.keep(dir, bytes, bytes.len() + 1),
             _ => {
                 self.halves[dir.index()].done = true;
                 self.progress()
             }
         }
+    }
+
+    /// Waits for `need` bytes.
+    fn keep(&mut self, dir: Dir, bytes: &[u8], need: usize) -> Progress {
+        let half = &mut self.halves[dir.index()];
+        half.need = need;
+        half.pending = bytes.to_vec();
+        Progress::More
     }
 
     /// A datagram.

@@ -25,6 +25,7 @@ use crate::{
     udp,
 };
 use message::{Header, Reader, Trouble};
+pub(crate) use parser::idn_risks;
 pub(in crate::names) use parser::{Flavour, Messages};
 
 fields! { ProtocolId::Dns;
