@@ -10,7 +10,7 @@ use daylight_packet::{Decoder, Issues, Packet, TcpHeader, TransportKind};
 use daylight_protocols::dispatch::{Dispatcher, Outcome, Rejected};
 use daylight_protocols::driver::{Driver, Progress};
 use daylight_protocols::{
-    Confidence, Dir, Earlier, Event, Fact, Findings, Probe, ProtocolId, Sink, Transport, Wanted,
+    Confidence, Dir, Earlier, Event, Fact, Findings, OFFSET_MAX, Probe, ProtocolId, Sink, Transport, Wanted,
 };
 
 use crate::chunk::{Chunk, Entry};
@@ -650,6 +650,8 @@ impl Job<'_> {
                 }
                 Outcome::Need(n) if n <= START_KEPT_MAX => Asked::Need(n),
                 Outcome::Later => Asked::Later,
+                // With fewer bytes than patterns look at, nothing is settled.
+                Outcome::Unknown if start.len() < OFFSET_MAX => Asked::Need(start.len() + 1),
                 Outcome::Need(_) | Outcome::Unknown => Asked::Settled,
             };
         }
