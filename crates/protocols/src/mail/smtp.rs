@@ -10,7 +10,7 @@
 
 use std::collections::VecDeque;
 
-use super::lines::{self, Line};
+use super::lines::{self, Greeting, Line};
 use super::message::{Message, is_executable};
 use super::sasl::{Failures, Sasl};
 use crate::{
@@ -113,18 +113,15 @@ fn identify(p: &Probe<'_>) -> Verdict {
             _ => Verdict::No,
         };
     }
-    let named = ["SMTP", "ESMTP", "ESMTPS", "LMTP"].iter().any(|w| lines::has_word(text, w.as_bytes()));
-    if named && !lines::contains(text, b"FTP") {
+    if lines::greeting(text) == Greeting::Smtp {
         return yes;
     }
     // Many greetings don't say what they are; the client's first command does.
-    let client = p.other;
-    if ["EHLO ", "HELO ", "LHLO "].iter().any(|v| lines::starts(client, v.as_bytes()))
-        && client.contains(&b'\n')
-    {
-        return yes;
+    match lines::all(p.other).next() {
+        None => Verdict::Later,
+        Some(first) if ["EHLO ", "HELO ", "LHLO "].iter().any(|v| lines::starts(first, v.as_bytes())) => yes,
+        Some(_) => Verdict::No,
     }
-    if client.len() < 5 && !lines::contains(text, b"FTP") { Verdict::Later } else { Verdict::No }
 }
 
 /// A command whose reply is still to come.
