@@ -62,6 +62,8 @@ pub const PROTOCOL: Protocol = Protocol {
 const MESSAGE_MAX: usize = 60 * 1024;
 /// After this many messages of a flow nothing new is expected.
 const MESSAGES_MAX: u32 = 16;
+/// Stands in for a list that is missing.
+const EMPTY: Ber<'static> = Ber::new(&[]);
 /// Lists within a message are read this far.
 const ITEMS_MAX: usize = 32;
 
@@ -146,6 +148,9 @@ impl Parser for Kerberos {
         let Some((length, rest)) = bytes.split_first_chunk::<4>() else { return Step::Need(4) };
         let length = u32::from_be_bytes(*length) as usize;
         if length > MESSAGE_MAX {
+            if !self.seen[dir.index()] {
+                return Step::Done;
+            }
             return Step::Skip(4 + length as u64);
         }
         let Some(body) = rest.get(..length).filter(|b| !b.is_empty()) else {
@@ -199,7 +204,7 @@ impl Kerberos {
         while let Some((tag, value)) = body.element() {
             match tag {
                 0xa3 => {
-                    let mut padata = Ber::new(value).within(SEQUENCE).unwrap_or(Ber::new(&[]));
+                    let mut padata = Ber::new(value).within(SEQUENCE).unwrap_or(EMPTY);
                     for _ in 0..ITEMS_MAX {
                         let Some(mut pa) = padata.within(SEQUENCE) else { break };
                         let kind = pa.find(context(1)).and_then(|v| Ber::new(v).expect(ber::INTEGER));
@@ -270,13 +275,13 @@ fn request_body(mut body: Ber<'_>, out: &mut Sink<'_>) {
 }
 
 fn offered(value: &[u8], out: &mut Sink<'_>) {
-    let mut list = Ber::new(value).within(SEQUENCE).unwrap_or(Ber::new(&[]));
+    let mut list = Ber::new(value).within(SEQUENCE).unwrap_or(EMPTY);
     let (mut strong, mut weakest) = (false, None);
     for _ in 0..ITEMS_MAX {
         let Some(etype) = list.expect(ber::INTEGER).and_then(ber::int) else { break };
         out.push(ETYPES, etype_name(etype));
         if is_weak(etype) {
-            weakest = Some(etype);
+            weakest = weakest.or(Some(etype));
         } else {
             strong = true;
         }
@@ -288,7 +293,7 @@ fn offered(value: &[u8], out: &mut Sink<'_>) {
 
 /// `HostAddresses`: Windows puts its NetBIOS name (type 20) there.
 fn addresses(value: &[u8], out: &mut Sink<'_>) {
-    let mut list = Ber::new(value).within(SEQUENCE).unwrap_or(Ber::new(&[]));
+    let mut list = Ber::new(value).within(SEQUENCE).unwrap_or(EMPTY);
     for _ in 0..ITEMS_MAX {
         let Some(mut address) = list.within(SEQUENCE) else { break };
         let kind = address.find(context(0)).and_then(|v| Ber::new(v).uint());

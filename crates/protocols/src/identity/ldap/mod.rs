@@ -119,7 +119,7 @@ fn identify(p: &Probe<'_>) -> Verdict {
         };
     };
     let total = head.saturating_add(len);
-    if total < 7 || total > 16 << 20 {
+    if !(7..=16 << 20).contains(&total) {
         return Verdict::No;
     }
     let udp = p.transport == Transport::Udp;
@@ -170,48 +170,53 @@ fn large(bytes: &[u8], len: usize) -> bool {
 
 /// Are the members of the operation of the right types? This is what tells LDAP from other BER.
 fn well_formed(m: &Message<'_>) -> bool {
+    members(m).unwrap_or(false)
+}
+
+/// `None` if a member is missing.
+fn members(m: &Message<'_>) -> Option<bool> {
     let mut b = Ber::new(m.body);
-    let ok = match m.op {
+    Some(match m.op {
         // Nothing but tag and length: the message as a whole is then 7 fixed bytes but for its number.
-        0x42 => m.body.is_empty().then_some(()),
-        0x60 => (|| {
-            b.uint().filter(|v| (1..=3).contains(v))?;
+        0x42 => m.body.is_empty(),
+        0x60 => {
+            let version = b.uint()?;
             b.expect(OCTET_STRING)?;
-            matches!(b.element()?.0, 0x80 | 0xa3 | 0x89 | 0x8a | 0x8b).then_some(())
-        })(),
-        0x61 | 0x65 | 0x67 | 0x69 | 0x6b | 0x6d | 0x6f | 0x78 => (|| {
-            b.expect(ENUMERATED).and_then(ber::uint).filter(|code| *code <= 4096)?;
-            b.expect(OCTET_STRING)?;
-            b.expect(OCTET_STRING).map(|_| ())
-        })(),
-        0x63 => (|| {
-            b.expect(OCTET_STRING)?;
-            b.expect(ENUMERATED).and_then(ber::uint).filter(|v| *v <= 3)?;
-            b.expect(ENUMERATED).and_then(ber::uint).filter(|v| *v <= 3)?;
-            b.uint()?;
-            b.uint()?;
-            b.expect(ber::BOOLEAN).filter(|v| v.len() == 1)?;
-            let (tag, _) = b.element()?;
-            b.expect(SEQUENCE)?;
-            (0xa0..=0xa9).contains(&tag).then_some(()).or((tag == 0x87).then_some(()))
-        })(),
-        0x64 | 0x66 | 0x68 | 0x6e => {
-            (|| b.expect(OCTET_STRING).and_then(|_| b.expect(SEQUENCE)).filter(|_| b.is_empty()).map(|_| ()))(
-            )
+            (1..=3).contains(&version) && matches!(b.element()?.0, 0x80 | 0xa3 | 0x89 | 0x8a | 0x8b)
         }
-        0x6c => (|| {
+        0x61 | 0x65 | 0x67 | 0x69 | 0x6b | 0x6d | 0x6f | 0x78 => {
+            let code = b.expect(ENUMERATED).and_then(ber::uint)?;
             b.expect(OCTET_STRING)?;
             b.expect(OCTET_STRING)?;
-            b.expect(ber::BOOLEAN).map(|_| ())
-        })(),
-        0x73 => b.expect(OCTET_STRING).filter(|uri| uri.starts_with(b"ldap")).map(|_| ()),
-        0x77 => b.expect(0x80).filter(|oid| dotted(oid)).map(|_| ()),
-        0x79 => b.expect(0x80).filter(|oid| dotted(oid)).map(|_| ()),
+            code <= 4096
+        }
+        0x63 => {
+            b.expect(OCTET_STRING)?;
+            let scope = b.expect(ENUMERATED).and_then(ber::uint)?;
+            let aliases = b.expect(ENUMERATED).and_then(ber::uint)?;
+            b.uint()?;
+            b.uint()?;
+            let types_only = b.expect(ber::BOOLEAN)?;
+            let (filter, _) = b.element()?;
+            b.expect(SEQUENCE)?;
+            scope <= 3 && aliases <= 3 && types_only.len() == 1 && matches!(filter, 0xa0..=0xa9 | 0x87)
+        }
+        0x64 | 0x66 | 0x68 | 0x6e => {
+            b.expect(OCTET_STRING)?;
+            b.expect(SEQUENCE)?;
+            b.is_empty()
+        }
+        0x6c => {
+            b.expect(OCTET_STRING)?;
+            b.expect(OCTET_STRING)?;
+            b.expect(ber::BOOLEAN)?.len() == 1
+        }
+        0x73 => b.expect(OCTET_STRING)?.starts_with(b"ldap"),
+        0x77 | 0x79 => dotted(b.expect(0x80)?),
         // A name: too little of a shape of its own unless it looks like one.
-        0x4a => (m.body.len() > 3 && m.body.contains(&b'=')).then_some(()),
-        _ => None,
-    };
-    ok.is_some()
+        0x4a => m.body.len() > 3 && m.body.contains(&b'='),
+        _ => false,
+    })
 }
 
 fn dotted(oid: &[u8]) -> bool {
