@@ -82,7 +82,7 @@ pub fn cost(label: &[u8]) -> u32 {
         };
         pairs += 1;
     }
-    if pairs == 0 { 0 } else { total * 100 / pairs }
+    (total * 100).checked_div(pairs).unwrap_or(0)
 }
 
 /// Hexadecimal digits alone, and of both kinds: letters, and figures for at least every fourth.

@@ -1,8 +1,9 @@
 //! What the header lines of requests and responses tell (RFC 9110), and the risks in them.
 
-use super::judge::{self, Agent, Attack};
+use super::attack::{self, Attack};
 use super::message;
 use super::parser::{Exchange, Half, Upgrade};
+use super::software::{self, Agent};
 use super::*;
 use crate::names::dns::idn_risks;
 use crate::web::websocket;
@@ -94,7 +95,7 @@ pub(super) fn request_header(
             agent_risks(value, out);
         }
         b"referer" => {
-            let value = judge::redact(value);
+            let value = secrets::redact(value);
             out.set_text(REFERRER, &value);
             exchange.add(REFERRER, text(&value), out);
         }
@@ -129,12 +130,12 @@ pub(super) fn response_header(
     match name {
         b"server" | b"x-powered-by" => {
             out.set_text(if name == b"server" { SERVER } else { POWERED_BY }, value);
-            if let Some((product, why)) = judge::obsolete(value) {
+            if let Some((product, why)) = software::obsolete(value) {
                 out.risk(&OBSOLETE_SERVER, || format!("http.server={product} ({why})"));
             }
         }
         b"location" if (300..400).contains(&half.message.code) => {
-            out.set_text(LOCATION, &judge::redact(value))
+            out.set_text(LOCATION, &secrets::redact(value))
         }
         b"sec-websocket-protocol" => {
             out.replace(websocket::SUBPROTOCOL, Value::text(value.get(..256).unwrap_or(value)))
@@ -151,7 +152,8 @@ pub(super) fn response_header(
 fn authorization(exchange: &mut Exchange, name: &[u8], value: &[u8], out: &mut Sink<'_>) {
     let (scheme, rest) = value.split_at(value.iter().position(|b| *b == b' ').unwrap_or(value.len()));
     let user = if scheme.eq_ignore_ascii_case(b"basic") {
-        let decoded = message::base64_decode(rest.trim_ascii().get(..1024).unwrap_or(rest.trim_ascii()));
+        let rest = rest.trim_ascii();
+        let decoded = message::base64_decode(rest.get(..1024).unwrap_or(rest));
         let Some(colon) = decoded.iter().position(|b| *b == b':') else { return };
         let user = String::from_utf8_lossy(decoded.get(..colon.min(128)).unwrap_or_default()).into_owned();
         let header = String::from_utf8_lossy(name).into_owned();
@@ -171,7 +173,7 @@ fn authorization(exchange: &mut Exchange, name: &[u8], value: &[u8], out: &mut S
 
 /// Raises what a user agent gives away.
 pub(in crate::web) fn agent_risks(value: &[u8], out: &mut Sink<'_>) {
-    let (risk, rule) = match judge::agent(value) {
+    let (risk, rule) = match software::agent(value) {
         Some(Agent::Suspicious(rule)) => (&SUSPICIOUS_USER_AGENT, rule),
         Some(Agent::Crawler(rule)) => (&CRAWLER, rule),
         Some(Agent::Script(rule)) => (&SCRIPTED_CLIENT, rule),
@@ -205,8 +207,8 @@ pub(in crate::web) fn host_risks(host: &[u8], out: &mut Sink<'_>) {
 /// Raises what a request target gives away. `shown` is the target without secrets.
 pub(in crate::web) fn url_risks(target: &[u8], shown: &[u8], out: &mut Sink<'_>) {
     let shown = || String::from_utf8_lossy(shown.get(..256).unwrap_or(shown)).into_owned();
-    if let Some((attack, pattern)) = judge::attack(target) {
-        let risk = match attack {
+    if let Some((found, pattern)) = attack::attack(target) {
+        let risk = match found {
             Attack::Sql => &SQL_INJECTION,
             Attack::Xss => &XSS,
             Attack::Command => &COMMAND_INJECTION,
@@ -214,11 +216,11 @@ pub(in crate::web) fn url_risks(target: &[u8], shown: &[u8], out: &mut Sink<'_>)
         };
         out.risk(risk, || format!("http.uri={} pattern={pattern}", shown()));
     }
-    if let Some(file) = judge::probed(target) {
+    if let Some(file) = attack::probed(target) {
         out.risk(&SUSPICIOUS_URL, || format!("http.uri={} pattern={file}", shown()));
     }
     if let Some(query) = target.iter().position(|b| *b == b'?')
-        && let Some(name) = judge::secret_parameter(&target[query + 1..])
+        && let Some(name) = secrets::secret_parameter(&target[query + 1..])
     {
         out.risk(&risk::CLEAR_TEXT_CREDENTIALS, || format!("http.uri parameter {name}"));
     }

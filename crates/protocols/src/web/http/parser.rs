@@ -108,7 +108,6 @@ impl Exchange {
 /// What to do after a line.
 enum Next {
     Go,
-    NotMine,
     Malformed,
     Finished,
     /// Both directions carry something else from here on.
@@ -136,8 +135,6 @@ impl Http {
                     self.response(dir, status, out);
                 } else if let Some(request) = message::request_line(line) {
                     self.request(dir, request, out);
-                } else if self.depth == 0 {
-                    return Next::NotMine;
                 } else {
                     // Framing that was trusted so far proves wrong; else the other end just speaks something else.
                     if half.complete > 0 {
@@ -193,7 +190,7 @@ impl Http {
             Some(name) => Value::Name(name),
             None => Value::text(line.method),
         };
-        let target = judge::redact(line.target);
+        let target = secrets::redact(line.target);
         let version = version(line.minor);
         out.set(METHOD, method.clone());
         out.push(METHODS, method.clone());
@@ -290,7 +287,7 @@ impl Http {
                 format!("blank before the colon of {}", String::from_utf8_lossy(name))
             });
         }
-        if let Some(pattern) = judge::header_attack(value) {
+        if let Some(pattern) = attack::header_attack(value) {
             let shown = String::from_utf8_lossy(name.get(..64).unwrap_or(name)).into_owned();
             out.risk(&EXPLOIT_ATTEMPT, || format!("{shown} holds {pattern}"));
         }
@@ -482,7 +479,6 @@ impl Parser for Http {
                     let line = line.strip_suffix(b"\r").unwrap_or(line);
                     match self.line(dir, line, out) {
                         Next::Go => {}
-                        Next::NotMine => return Step::NotMine,
                         Next::Malformed => return Step::Malformed(at),
                         Next::Finished => return Step::Finished,
                         Next::Switch(to) => return Step::Switch(at, to),

@@ -78,10 +78,12 @@ const STATIC: [(&str, &str); 61] = [
     ("www-authenticate", ""),
 ];
 
+type Entry = (Box<[u8]>, Box<[u8]>);
+
 /// The decoder of one direction.
 pub(super) struct Decoder {
     /// The newest entry first.
-    table: VecDeque<(Box<[u8]>, Box<[u8]>)>,
+    table: VecDeque<Entry>,
     bytes: usize,
     /// What the sender says it uses.
     bytes_max: usize,

@@ -16,7 +16,7 @@ use crate::driver::PENDING_MAX;
 use crate::names::dns::ERROR_CODE;
 use crate::web::http::{
     COMMAND_INJECTION, NUMERIC_IP_HOST, PATH_TRAVERSAL, SCRIPTED_CLIENT, SQL_INJECTION, SUSPICIOUS_URL,
-    SUSPICIOUS_USER_AGENT, XSS, headers, judge, message,
+    SUSPICIOUS_USER_AGENT, XSS, headers, message, secrets,
 };
 use crate::{
     Dir, Family, Parser, Pattern, Probe, Protocol, ProtocolId, Sink, Step, Value, Verdict, byte, common,
@@ -173,7 +173,7 @@ impl Http2 {
         let half = &mut self.halves[dir.index()];
         match kind {
             SETTINGS_FRAME if flags & FLAG_ACK == 0 => {
-                if body.len() % 6 != 0 {
+                if !body.len().is_multiple_of(6) {
                     return false;
                 }
                 if dir == Dir::Client && out.wants(SETTINGS) {
@@ -249,19 +249,17 @@ struct Request {
 fn header(dir: Dir, name: &[u8], value: &[u8], request: &mut Request, out: &mut Sink<'_>) {
     let client = dir == Dir::Client;
     match (name, client) {
-        (b":authority", true) | (b"host", true) => {
-            if !request.authority {
-                request.authority = true;
-                let host = message::host_of(value);
-                out.hostname(host);
-                out.set_text(AUTHORITY, value);
-                headers::host_risks(host, out);
-            }
+        (b":authority" | b"host", true) if !request.authority => {
+            request.authority = true;
+            let host = message::host_of(value);
+            out.hostname(host);
+            out.set_text(AUTHORITY, value);
+            headers::host_risks(host, out);
         }
         (b":method", true) => out.set_text(METHOD, value.get(..32).unwrap_or(value)),
         (b":scheme", true) => out.set_text(SCHEME, value.get(..32).unwrap_or(value)),
         (b":path", true) => {
-            let shown = judge::redact(value);
+            let shown = secrets::redact(value);
             out.set_text(PATH, &shown);
             if out.wants(PATHS) {
                 out.push(PATHS, Value::text(shown.get(..512).unwrap_or(&shown)));
@@ -461,6 +459,7 @@ mod tests {
     }
 
     proptest::proptest! {
+        #![proptest_config(proptest::test_runner::Config::with_cases(48))]
         #[test]
         fn nothing_panics(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..300)) {
             let all = [PREFACE.to_vec(), bytes].concat();
