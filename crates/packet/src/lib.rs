@@ -3,11 +3,22 @@
 //! A [`Batch`] of frames comes from a [`FrameSource`] (a capture file, an interface). [`Decoder::decode`] takes one
 //! frame through its link layer, tags, tunnels, IP and transport headers in one pass, without allocating, and gives a
 //! [`Packet`]: the flow's key, which end sent it, where the payload lies. IP fragments come out as
-//! [`Decoded::Fragment`] and go through a [`Defragmenter`], the only state across packets in this crate.
+//! [`Decoded::Fragment`] and go through a [`Defragmenter`], the only state across packets in this crate; what it puts
+//! together is a [`Reassembled`] packet, which is decoded in turn. Once per flow, [`Decoder::tunnels`] names the tags
+//! and tunnels a frame was in.
 #![forbid(unsafe_code)]
 
-mod frame;
-
-pub use frame::{Batch, Frame, FrameBytes, FrameSource, LinkType, SourceEnd, SourceError};
 mod decoded;
+mod decoder;
+mod fragment;
+mod frame;
+mod link;
+mod tunnels;
+
 pub use decoded::{Decoded, FlowKey, Issues, Packet, TcpHeader, TransportKind};
+pub use decoder::{Decoder, ENCAPSULATIONS_MAX, icmp_counterpart};
+pub use fragment::{
+    DefragmentCounters, DefragmentLimits, Defragmented, Defragmenter, OverlapPolicy, Reassembled,
+};
+pub use frame::{Batch, Frame, FrameBytes, FrameSource, LinkType, SourceEnd, SourceError};
+pub use tunnels::{TUNNELS_MAX, Tunnel, TunnelKind, Tunnels};

@@ -11,6 +11,7 @@
 //! Nothing in here reads a clock, does I/O, or keeps state outside the flow.
 #![forbid(unsafe_code)]
 
+pub mod ber;
 pub mod common;
 pub mod cursor;
 pub mod dispatch;

@@ -1,0 +1,208 @@
+//! The command line: every option is defined here once; help, man pages and completions come from it.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Sees what is in network traffic.
+#[derive(Parser)]
+#[command(name = "daylight", version, about, max_term_width = 100, arg_required_else_help = true)]
+#[command(disable_help_subcommand = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Names what is in captures: protocols, applications, hosts, risks
+    Inspect(Box<Inspect>),
+    /// Lists the protocols, or explains what the dispatcher makes of a payload
+    Protocols(Protocols),
+    /// Lists the fields of a flow record
+    Fields(Fields),
+    /// Lists the risks
+    Risks(Risks),
+    /// Lists the applications of the catalog
+    Applications(Applications),
+    /// Prints a completion script for a shell
+    Completions {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
+    /// Writes the man pages into a folder
+    Man {
+        /// The folder; it must exist
+        folder: PathBuf,
+    },
+}
+
+const INSPECT_EXAMPLES: &str = "\
+Examples:
+  daylight inspect capture.pcap
+  tcpdump -w - -i eth0 | daylight inspect -
+  daylight inspect 'captures/*.pcapng.gz' --format jsonl --where 'tls.version < \"TLSv1.2\"'
+  daylight inspect capture.pcap --format csv --fields start,src_ip,hostname,application
+  daylight inspect capture.pcap --format zeek --output logs/
+
+Exit status:
+  0  everything was read
+  1  something could not be read or written at all
+  2  the command line is wrong
+  3  a capture is cut short or damaged; it was read as far as it goes
+  130  interrupted (Ctrl-C); what was read until then was written";
+
+#[derive(Args)]
+#[command(after_help = INSPECT_EXAMPLES)]
+pub(crate) struct Inspect {
+    /// Captures: pcap or pcapng, plain or in gzip or zstd; globs in quotes; - for standard input
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<String>,
+
+    /// What to print
+    #[arg(long, short, value_enum, default_value_t = Format::Summary)]
+    pub(crate) format: Format,
+
+    /// Where to: a file (jsonl, csv, parquet, summary), a folder (zeek), or - for standard output
+    #[arg(long, short, value_name = "FILE|DIR", default_value = "-")]
+    pub(crate) output: PathBuf,
+
+    /// Only these fields, separated by commas; a protocol's name stands for all its fields. See `daylight fields`
+    #[arg(long, value_name = "FIELDS", value_delimiter = ',')]
+    pub(crate) fields: Vec<String>,
+
+    /// Only flows for which this holds, in the syntax of Wireshark's display filters: 'tls && dst_port != 443'
+    #[arg(long = "where", value_name = "EXPR")]
+    pub(crate) condition: Option<String>,
+
+    /// Stop after so many flows
+    #[arg(long, value_name = "N")]
+    pub(crate) limit: Option<u64>,
+
+    /// Order by this field; with - before it, the largest first. Holds all records in memory
+    #[arg(long, value_name = "[-]FIELD", allow_hyphen_values = true)]
+    pub(crate) sort: Option<String>,
+
+    /// Rows of each table of the summary
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    pub(crate) top: usize,
+
+    /// Add or override applications; may be given several times
+    #[arg(long, value_name = "FILE")]
+    pub(crate) catalog: Vec<PathBuf>,
+
+    /// A list of bad domains, addresses, JA3/JA4 or certificate hashes: plain, hosts file or CSV; several times
+    #[arg(long, value_name = "FILE")]
+    pub(crate) indicators: Vec<PathBuf>,
+
+    /// Threads; the records are the same for any number [default: one a core]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub(crate) threads: Option<u16>,
+
+    /// Seconds after which an idle TCP connection ends
+    #[arg(long, value_name = "S", default_value_t = 300, help_heading = "Flows")]
+    pub(crate) tcp_timeout: u32,
+
+    /// Seconds after which an idle UDP flow ends (some protocols have shorter ones)
+    #[arg(long, value_name = "S", default_value_t = 60, help_heading = "Flows")]
+    pub(crate) udp_timeout: u32,
+
+    /// Write flows that last longer than this many seconds in parts; 0 is never
+    #[arg(long, value_name = "S", default_value_t = 0, help_heading = "Flows")]
+    pub(crate) active_timeout: u32,
+
+    /// Flows to follow at once; over it, those idle for longest end early
+    #[arg(long, value_name = "N", default_value_t = 2_000_000, help_heading = "Flows",
+          value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) max_flows: u64,
+
+    /// MiB of out-of-order TCP segments to hold at once
+    #[arg(long, value_name = "MIB", default_value_t = 64, help_heading = "Flows")]
+    pub(crate) max_reassembly: u32,
+
+    /// Which bytes count where IP fragments overlap
+    #[arg(long, value_enum, default_value_t = Overlap::First, help_heading = "Flows")]
+    pub(crate) fragment_overlap: Overlap,
+
+    /// Check IPv4 header checksums (off, because offloading makes wrong ones common)
+    #[arg(long, help_heading = "Flows")]
+    pub(crate) verify_checksums: bool,
+
+    /// Colours
+    #[arg(long, value_enum, default_value_t = Colour::Auto, value_name = "WHEN")]
+    pub(crate) colour: Colour,
+
+    /// No progress bar
+    #[arg(long, short)]
+    pub(crate) quiet: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// Tables for people
+    Summary,
+    /// One JSON object a line
+    Jsonl,
+    /// Comma-separated values with a header
+    Csv,
+    /// Zeek's logs (conn, ssl, x509, dns, http, files, quic, ssh) in a folder
+    Zeek,
+    /// An Apache Parquet file
+    Parquet,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Overlap {
+    /// Those that came first
+    First,
+    /// Those that came last
+    Last,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Colour {
+    /// On a terminal, unless NO_COLOR is set
+    Auto,
+    Always,
+    Never,
+}
+
+#[derive(Args)]
+pub(crate) struct Protocols {
+    /// Only this one, with its fields and risks
+    pub(crate) name: Option<String>,
+
+    /// Show which protocols a payload could be, and why: a file with the payload's bytes, or hexadecimal digits
+    #[arg(long, value_name = "FILE_OR_HEX", conflicts_with = "name")]
+    pub(crate) explain: Option<String>,
+
+    /// With --explain: the payload came over UDP
+    #[arg(long, requires = "explain")]
+    pub(crate) udp: bool,
+
+    /// With --explain: the server sent the payload
+    #[arg(long, requires = "explain")]
+    pub(crate) from_server: bool,
+
+    /// With --explain: the server's port
+    #[arg(long, requires = "explain", default_value_t = 0)]
+    pub(crate) port: u16,
+}
+
+#[derive(Args)]
+pub(crate) struct Fields {
+    /// Only those of this protocol
+    pub(crate) protocol: Option<String>,
+}
+
+#[derive(Args)]
+pub(crate) struct Risks {
+    /// Only this one
+    pub(crate) name: Option<String>,
+}
+
+#[derive(Args)]
+pub(crate) struct Applications {
+    /// Only this one, or those of this category
+    pub(crate) name: Option<String>,
+}

@@ -1,0 +1,254 @@
+//! `daylight inspect`
+
+use std::io::{self, Write};
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::{Context, Result, bail};
+use daylight_inspect::catalog::Catalog;
+use daylight_inspect::indicators::Indicators;
+use daylight_inspect::summary::Summary;
+use daylight_inspect::{Column, ColumnId, Config, Control, RecordSink, Timeouts, column, columns};
+use daylight_packet::{OverlapPolicy, SourceEnd};
+use daylight_protocols::ProtocolId;
+use daylight_store::{Destination, Order, Select, StoreError, Writer};
+
+use crate::args::{Format, Inspect, Overlap};
+use crate::progress::Progress;
+use crate::summary::Read;
+use crate::term::Style;
+
+/// Set by the first Ctrl-C; the second ends the process at once.
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+
+pub(crate) fn run(args: &Inspect) -> Result<ExitCode> {
+    let files = daylight_capture::expand(&args.files)?;
+    let columns = chosen_columns(&args.fields)?;
+    let condition = args.condition.as_deref().map(daylight_inspect::compile).transpose();
+    let condition = match condition {
+        Ok(condition) => condition,
+        Err(error) => bail!("--where: {error}"),
+    };
+    let order = args.sort.as_deref().map(chosen_order).transpose()?;
+    let mut config = config(args)?;
+    let mut wanted: Vec<ColumnId> = match args.format {
+        Format::Summary => Vec::new(),
+        Format::Zeek => columns.iter().map(|c| c.id).collect(),
+        _ => columns.iter().map(|c| c.id).collect(),
+    };
+    if let Some(condition) = &condition {
+        wanted.extend(daylight_inspect::columns_of(condition));
+    }
+    wanted.extend(order.map(|o| o.column));
+    config.want_columns(wanted);
+    config.wanted.set_events(args.format == Format::Zeek);
+    let config = Arc::new(config);
+
+    ctrlc::set_handler(|| {
+        if INTERRUPTED.swap(true, Ordering::Relaxed) {
+            std::process::exit(130);
+        }
+    })
+    .context("can't watch for Ctrl-C")?;
+
+    let to = Destination::from(args.output.clone());
+    if args.format == Format::Summary {
+        let mut sink = Select::new(Summary::default(), condition, order, args.limit);
+        let run = read_all(&files, &config, args, &mut sink)?;
+        sink.release();
+        let style = Style::new(args.colour, to == Destination::Stdout);
+        let summary = sink.into_inner();
+        let mut text = Vec::new();
+        // Writing to a Vec can't fail.
+        let _ = crate::summary::print(&mut text, &summary, &run.read, args.top, style);
+        match &to {
+            Destination::Stdout => quiet_pipe(io::stdout().write_all(&text).and_then(|()| io::stdout().flush()))?,
+            Destination::Path(path) => std::fs::write(path, &text)
+                .with_context(|| format!("can't write the summary to {}", path.display()))?,
+        }
+        return Ok(run.exit_code());
+    }
+    let format = match args.format {
+        Format::Jsonl => daylight_store::Format::Jsonl,
+        Format::Csv => daylight_store::Format::Csv,
+        Format::Parquet => daylight_store::Format::Parquet,
+        Format::Zeek | Format::Summary => daylight_store::Format::Zeek,
+    };
+    let writer = daylight_store::open(format, columns, &to)?;
+    let mut sink = Select::new(writer, condition, order, args.limit);
+    let run = read_all(&files, &config, args, &mut sink);
+    // What was written until an error is finished in any case.
+    match sink.finish() {
+        Ok(_) => {}
+        Err(error) if error.is_closed_pipe() => return Ok(ExitCode::SUCCESS),
+        Err(error) => return Err(error.into()),
+    }
+    let run = run?;
+    run.tell(args);
+    Ok(run.exit_code())
+}
+
+/// What became of the captures.
+struct Run {
+    read: Vec<Read>,
+    /// Captures that could not be read at all.
+    failed: usize,
+}
+
+impl Run {
+    fn exit_code(&self) -> ExitCode {
+        let damaged = self.read.iter().any(|r| matches!(r.stats.end, SourceEnd::Damaged { .. }));
+        ExitCode::from(match () {
+            () if INTERRUPTED.load(Ordering::Relaxed) => 130,
+            () if self.failed > 0 => 1,
+            () if damaged => 3,
+            () => 0,
+        })
+    }
+
+    /// With records on standard output, what a person should know goes to standard error.
+    fn tell(&self, args: &Inspect) {
+        for read in &self.read {
+            if let SourceEnd::Damaged { offset, reason } = &read.stats.end {
+                let _ = writeln!(
+                    io::stderr(),
+                    "daylight: {}: stopped at byte {offset}: {reason}; what came before was read",
+                    read.name
+                );
+            }
+            if let Some(link) = read.stats.unknown_link
+                && !args.quiet
+            {
+                let _ = writeln!(io::stderr(), "daylight: {}: {link} is not a link type that daylight reads", read.name);
+            }
+        }
+    }
+}
+
+fn read_all(files: &[std::path::PathBuf], config: &Arc<Config>, args: &Inspect, sink: &mut dyn RecordSink) -> Result<Run> {
+    let mut run = Run { read: Vec::new(), failed: 0 };
+    let mut first_error = None;
+    for (i, path) in files.iter().enumerate() {
+        if INTERRUPTED.load(Ordering::Relaxed) || sink.is_closed() {
+            break;
+        }
+        let name = capture_name(path);
+        let result = daylight_capture::open(path).and_then(|mut source| {
+            let control = Control::default();
+            let progress = Progress::new(&name, i, files.len(), args.quiet);
+            progress.watch(&control, &INTERRUPTED, || {
+                daylight_inspect::inspect(source.as_mut(), &name, config, &control, sink)
+            })
+        });
+        match result {
+            Ok(stats) => run.read.push(Read { name, stats }),
+            Err(error) => {
+                run.failed += 1;
+                let cause = error.cause.as_ref().map(|c| format!(": {c}")).unwrap_or_default();
+                let message = format!("{}: {error}{cause}", path.display());
+                if files.len() > 1 {
+                    let _ = writeln!(io::stderr(), "daylight: {message}");
+                }
+                first_error.get_or_insert(message);
+            }
+        }
+    }
+    // One capture that can't be read among many is told above; none that can is an error.
+    match first_error {
+        Some(error) if run.read.is_empty() => match files.len() {
+            1 => bail!("{error}"),
+            n => bail!("none of the {n} captures could be read"),
+        },
+        _ => Ok(run),
+    }
+}
+
+/// A capture's name in records: the file's, without its folder.
+fn capture_name(path: &Path) -> String {
+    path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned())
+}
+
+fn config(args: &Inspect) -> Result<Config> {
+    let mut catalog = Catalog::builtin();
+    for path in &args.catalog {
+        let text = std::fs::read_to_string(path).with_context(|| format!("can't read {}", path.display()))?;
+        catalog = catalog.with_file(&text, &path.display().to_string())?;
+    }
+    let mut indicators = Indicators::default();
+    for path in &args.indicators {
+        let text = std::fs::read(path).with_context(|| format!("can't read {}", path.display()))?;
+        let report = indicators.load(&String::from_utf8_lossy(&text), &path.display().to_string())?;
+        if !args.quiet {
+            for problem in &report.problems {
+                let _ = writeln!(io::stderr(), "daylight: {problem}");
+            }
+        }
+    }
+    let threads = args.threads.map_or_else(
+        || std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+        usize::from,
+    );
+    Ok(Config {
+        timeouts: Timeouts {
+            tcp_established_s: args.tcp_timeout,
+            udp_s: args.udp_timeout,
+            active_s: args.active_timeout,
+            ..Timeouts::default()
+        },
+        flows_max: usize::try_from(args.max_flows).unwrap_or(usize::MAX),
+        reassembly_bytes_max: (args.max_reassembly as usize) << 20,
+        fragment_overlap: match args.fragment_overlap {
+            Overlap::First => OverlapPolicy::FirstWins,
+            Overlap::Last => OverlapPolicy::LastWins,
+        },
+        verify_checksums: args.verify_checksums,
+        catalog: Arc::new(catalog),
+        indicators: (!args.indicators.is_empty()).then(|| Arc::new(indicators)),
+        threads,
+        ..Config::default()
+    })
+}
+
+/// The columns that `--fields` names, or all.
+fn chosen_columns(names: &[String]) -> Result<Vec<&'static Column>> {
+    if names.is_empty() {
+        return Ok(columns().iter().collect());
+    }
+    let mut chosen: Vec<&'static Column> = Vec::new();
+    for name in names.iter().map(|n| n.trim()).filter(|n| !n.is_empty()) {
+        if let Some(column) = column(name) {
+            chosen.push(column);
+            continue;
+        }
+        let protocol = ProtocolId::from_name(name).filter(|id| !id.get().fields.is_empty());
+        let Some(protocol) = protocol else { bail!("--fields: {}", no_field(name)) };
+        let mine = |c: &&Column| matches!(c.id, ColumnId::Field(f) if f.protocol == protocol);
+        chosen.extend(columns().iter().filter(mine));
+    }
+    Ok(chosen)
+}
+
+fn chosen_order(text: &str) -> Result<Order> {
+    let (name, descending) = text.strip_prefix('-').map_or((text, false), |name| (name, true));
+    match column(name) {
+        Some(column) => Ok(Order { column: column.id, descending }),
+        None => bail!("--sort: {}", no_field(name)),
+    }
+}
+
+fn no_field(name: &str) -> String {
+    match daylight_expr::nearest(name, columns().iter().map(|c| c.name)) {
+        Some(near) => format!("there is no field {name:?}; did you mean {near:?}? See `daylight fields`"),
+        None => format!("there is no field {name:?}; `daylight fields` lists them"),
+    }
+}
+
+/// A reader of the pipe that has gone away is no error.
+pub(crate) fn quiet_pipe(result: io::Result<()>) -> Result<()> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        other => other.context("can't write to standard output"),
+    }
+}

@@ -1,0 +1,264 @@
+//! A stretch of a capture, decoded: the unit in which work goes from thread to thread.
+
+use std::sync::Arc;
+
+use daylight_flow::FlowHasher;
+use daylight_packet::{Batch, Decoded, Decoder, Defragmented, Defragmenter, LinkType, Packet, Reassembled};
+
+/// Frames in a chunk. Small enough that a chunk's packets stay in a core's second-level cache.
+pub(crate) const FRAMES: usize = 1024;
+
+/// A packet and where its bytes are.
+pub(crate) struct Entry {
+    pub(crate) packet: Packet,
+    /// Of the flow's key.
+    pub(crate) hash: u64,
+    /// The packet's place in the capture, from 0.
+    pub(crate) number: u64,
+    /// Which frame, or, from [`REASSEMBLED`] on, which reassembled packet.
+    bytes: u32,
+}
+
+const REASSEMBLED: u32 = 1 << 31;
+
+/// What a chunk is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Task {
+    /// Packets.
+    Packets,
+    /// The capture has ended: flows that began before this packet are to be ended.
+    Flush(u64),
+}
+
+/// What was seen of frames that are not packets of a flow.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FrameCounters {
+    /// Frames.
+    pub frames: u64,
+    /// Bytes of the frames on the wire.
+    pub bytes: u64,
+    /// Frames that carry no IP: ARP, STP, LLDP …
+    pub not_ip: u64,
+    /// Frames with a link type or a header that can't be read.
+    pub broken: u64,
+    /// IP fragments.
+    pub fragments: u64,
+    /// Frames that were cut by the snap length.
+    pub snapped: u64,
+}
+
+impl std::ops::AddAssign for FrameCounters {
+    fn add_assign(&mut self, other: Self) {
+        self.frames += other.frames;
+        self.bytes += other.bytes;
+        self.not_ip += other.not_ip;
+        self.broken += other.broken;
+        self.fragments += other.fragments;
+        self.snapped += other.snapped;
+    }
+}
+
+pub(crate) struct Chunk {
+    /// Its place in the capture, from 0.
+    pub(crate) number: u64,
+    pub(crate) task: Task,
+    batch: Batch,
+    reassembled: Vec<Reassembled>,
+    pub(crate) entries: Vec<Entry>,
+    /// For each shard, the indices of its entries.
+    pub(crate) lists: Vec<Vec<u32>>,
+    /// The latest time of any frame up to the end of this chunk.
+    pub(crate) now_ns: i64,
+    /// Frames that are fragments, by index: for the defragmenter, which needs chunks in their order.
+    fragments: Vec<u32>,
+    pub(crate) counters: FrameCounters,
+    /// First and last time of a frame in it.
+    pub(crate) span_ns: Option<(i64, i64)>,
+    /// A link type that nobody can read, if there was one.
+    pub(crate) unknown_link: Option<LinkType>,
+    first_number: u64,
+    /// No packets follow: fragments that still wait will wait in vain.
+    is_last: bool,
+}
+
+impl Chunk {
+    /// Decodes a batch; an empty one says that no more follow. `first_number` is the place of its first frame in the
+    /// capture.
+    pub(crate) fn decode(
+        number: u64,
+        first_number: u64,
+        batch: Batch,
+        decoder: &Decoder,
+        hasher: &FlowHasher,
+        shards: usize,
+    ) -> Self {
+        let frames = batch.frames.len();
+        let mut chunk = Self {
+            number,
+            task: Task::Packets,
+            batch,
+            reassembled: Vec::new(),
+            entries: Vec::with_capacity(frames),
+            lists: (0..shards).map(|_| Vec::with_capacity(frames / shards + frames / 8)).collect(),
+            now_ns: i64::MIN,
+            fragments: Vec::new(),
+            counters: FrameCounters::default(),
+            span_ns: None,
+            unknown_link: None,
+            first_number,
+            is_last: frames == 0,
+        };
+        let data = Arc::clone(&chunk.batch.data);
+        let data = data.bytes();
+        let mut counters = FrameCounters { frames: frames as u64, ..FrameCounters::default() };
+        let (mut first_ns, mut last_ns) = (i64::MAX, i64::MIN);
+        for (i, frame) in chunk.batch.frames.iter().enumerate() {
+            let start = frame.offset as usize;
+            let bytes = data.get(start..start + frame.cap_len as usize).unwrap_or(&[]);
+            counters.bytes += u64::from(frame.wire_len);
+            counters.snapped += u64::from(frame.cap_len < frame.wire_len);
+            first_ns = first_ns.min(frame.ts_ns);
+            last_ns = last_ns.max(frame.ts_ns);
+            match decoder.decode(frame.link, bytes, frame.ts_ns, frame.wire_len) {
+                Decoded::Packet(packet) => {
+                    let hash = hasher.hash(&packet.key);
+                    let entry = Entry { packet, hash, number: first_number + i as u64, bytes: i as u32 };
+                    chunk.lists[shard_of(hash, shards)].push(chunk.entries.len() as u32);
+                    chunk.entries.push(entry);
+                }
+                Decoded::Fragment => chunk.fragments.push(i as u32),
+                Decoded::NotIp => counters.not_ip += 1,
+                Decoded::Broken => {
+                    counters.broken += 1;
+                    if frame.link.name().is_none() {
+                        chunk.unknown_link = Some(frame.link);
+                    }
+                }
+            }
+        }
+        counters.fragments = chunk.fragments.len() as u64;
+        chunk.counters = counters;
+        chunk.span_ns = (frames > 0).then_some((first_ns, last_ns));
+        chunk
+    }
+
+    /// A chunk without packets: the capture has ended, and flows that began before packet `before` are to be ended.
+    pub(crate) fn flush(number: u64, before: u64, empty: Batch) -> Self {
+        Self {
+            number,
+            task: Task::Flush(before),
+            batch: empty,
+            reassembled: Vec::new(),
+            entries: Vec::new(),
+            lists: Vec::new(),
+            now_ns: i64::MIN,
+            fragments: Vec::new(),
+            counters: FrameCounters::default(),
+            span_ns: None,
+            unknown_link: None,
+            first_number: before,
+            is_last: false,
+        }
+    }
+
+    /// Puts fragments together. To be called for all chunks in their order.
+    pub(crate) fn defragment(
+        &mut self,
+        defragmenter: &mut Defragmenter,
+        decoder: &Decoder,
+        hasher: &FlowHasher,
+    ) {
+        if self.fragments.is_empty() && !self.is_last {
+            return;
+        }
+        for i in std::mem::take(&mut self.fragments) {
+            let number = self.first_number + u64::from(i);
+            let frame = self.batch.frames[i as usize];
+            let bytes = self.batch.frame_bytes(&frame);
+            let done = defragmenter.push(decoder, frame.link, bytes, frame.ts_ns, frame.wire_len);
+            self.add_whole(done, number, defragmenter, decoder, hasher);
+            // What was given up to make room, as far as it came: its first fragment tells whose flow it was.
+            while let Some(part) = defragmenter.take_incomplete() {
+                self.add(part, number, defragmenter, decoder, hasher);
+            }
+        }
+        if self.is_last {
+            let mut number = self.first_number;
+            while let Some(part) = defragmenter.drain() {
+                self.add(part, number, defragmenter, decoder, hasher);
+                number += 1;
+            }
+        }
+        // Packets are processed in the capture's order; a reassembled one has the place of its last fragment.
+        for list in &mut self.lists {
+            list.sort_by_key(|e| self.entries[*e as usize].number);
+        }
+    }
+
+    fn add_whole(
+        &mut self,
+        done: Defragmented,
+        number: u64,
+        defragmenter: &mut Defragmenter,
+        decoder: &Decoder,
+        hasher: &FlowHasher,
+    ) {
+        if let Defragmented::Complete(whole) = done {
+            self.add(whole, number, defragmenter, decoder, hasher);
+        }
+    }
+
+    fn add(
+        &mut self,
+        whole: Reassembled,
+        number: u64,
+        defragmenter: &mut Defragmenter,
+        decoder: &Decoder,
+        hasher: &FlowHasher,
+    ) {
+        match whole.decode(decoder) {
+            Decoded::Packet(packet) => {
+                let hash = hasher.hash(&packet.key);
+                let shard = shard_of(hash, self.lists.len());
+                self.lists[shard].push(self.entries.len() as u32);
+                self.entries.push(Entry { packet, hash, number, bytes: REASSEMBLED + self.reassembled.len() as u32 });
+                self.reassembled.push(whole);
+            }
+            // Fragments in a tunnel whose own packets were fragmented. Each round takes a header off, so this ends.
+            Decoded::Fragment => {
+                let done = defragmenter.push_reassembled(decoder, &whole);
+                self.add_whole(done, number, defragmenter, decoder, hasher);
+            }
+            Decoded::NotIp => self.counters.not_ip += 1,
+            Decoded::Broken => self.counters.broken += 1,
+        }
+    }
+
+    /// The captured payload of a packet.
+    pub(crate) fn payload(&self, entry: &Entry) -> &[u8] {
+        let bytes = match entry.bytes.checked_sub(REASSEMBLED) {
+            Some(i) => self.reassembled[i as usize].bytes(),
+            None => self.batch.frame_bytes(&self.batch.frames[entry.bytes as usize]),
+        };
+        let start = entry.packet.payload_offset as usize;
+        bytes.get(start..start + entry.packet.payload_len as usize).unwrap_or(&[])
+    }
+
+    /// The tunnels a packet was in, without its VLAN tags, which have a column of their own.
+    pub(crate) fn tunnels(&self, entry: &Entry, decoder: &Decoder) -> Option<String> {
+        let tunnels = match entry.bytes.checked_sub(REASSEMBLED) {
+            Some(i) => self.reassembled[i as usize].tunnels(decoder),
+            None => {
+                let frame = self.batch.frames[entry.bytes as usize];
+                decoder.tunnels(frame.link, self.batch.frame_bytes(&frame), frame.wire_len)
+            }
+        };
+        let names: Vec<_> = tunnels.as_slice().iter().map(ToString::to_string).collect();
+        (!names.is_empty()).then(|| names.join("/"))
+    }
+}
+
+fn shard_of(hash: u64, shards: usize) -> usize {
+    // The table uses the low bits for its places, so the shard comes from the high ones.
+    ((hash >> 32) * shards as u64 >> 32) as usize
+}
