@@ -268,6 +268,7 @@ mod tests {
     }
 
     proptest::proptest! {
+        #![proptest_config(proptest::test_runner::Config::with_cases(48))]
         #[test]
         fn random_bytes_are_none(mut bytes in proptest::collection::vec(proptest::num::u8::ANY, 16..80)) {
             bytes[0] = 0x81;

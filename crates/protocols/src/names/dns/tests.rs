@@ -293,6 +293,7 @@ fn an_address_answer_for_a_name_elsewhere_in_the_message() {
 }
 
 proptest::proptest! {
+    #![proptest_config(proptest::test_runner::Config::with_cases(48))]
     #[test]
     fn random_bytes_are_not_dns_and_nothing_panics(bytes in proptest::collection::vec(proptest::num::u8::ANY, 1..200)) {
         proptest::prop_assert_ne!(Flow::udp(5300).client(&bytes).run().protocol, ProtocolId::Dns);
