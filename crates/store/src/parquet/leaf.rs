@@ -41,6 +41,9 @@ impl Leaf {
     /// Adds a value of a row; several of one row are a list. Returns how many bytes it takes.
     pub(super) fn push(&mut self, row: u32, value: ValueRef<'_>) -> usize {
         use std::io::Write;
+        if self.defined == 1 && self.rows.last() == Some(&row) {
+            return 0;
+        }
         let mut bytes = 8;
         match (&mut self.values, value) {
             (Values::Bool(to), ValueRef::Bool(b)) => to.push(b),

@@ -13,6 +13,7 @@ mod leaf;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::io;
 use std::sync::Arc;
@@ -65,7 +66,9 @@ impl Parquet {
         target: Box<dyn Target>,
         to: String,
     ) -> Result<Self, StoreError> {
-        columns.dedup_by_key(|c| c.id);
+        // Two columns of one name would be refused by many readers.
+        let mut seen = HashSet::new();
+        columns.retain(|c| seen.insert(c.id));
         let mut leaves = Vec::new();
         let (mut core, mut fields) = (Vec::new(), Vec::new());
         for column in &columns {
@@ -221,8 +224,12 @@ impl RecordSink for Parquet {
             let (core, leaf) = self.core[i];
             if core == Core::Risks {
                 for found in record.risks() {
-                    let members =
-                        [found.risk.name, found.risk.severity.name(), found.risk.side.name(), &*found.evidence];
+                    let members = [
+                        found.risk.name,
+                        found.risk.severity.name(),
+                        found.risk.side.name(),
+                        &*found.evidence,
+                    ];
                     for (i, member) in members.into_iter().enumerate() {
                         self.push(leaf + i, ValueRef::Str(member));
                     }
@@ -264,10 +271,8 @@ impl Writer for Parquet {
         }
         let cause = match (self.encode_footer(), self.error.take()) {
             (Ok((footer, metadata)), before) => {
-                let written = before.map_or_else(
-                    || self.target.write_all(&footer).and_then(|()| self.target.flush()),
-                    Err,
-                );
+                let written = before
+                    .map_or_else(|| self.target.write_all(&footer).and_then(|()| self.target.flush()), Err);
                 let Err(cause) = written else { return Ok(flows) };
                 flows = self.salvage(&metadata);
                 cause

@@ -91,7 +91,8 @@ fn file_uid(row: &Row<'_>, from_client: bool, line: &mut Vec<u8>) -> bool {
     line.push(b'F');
     for (seed, digits) in [(0u8, 9), (1, 8)] {
         let mut hash = 0xcbf2_9ce4_8422_2325_u64;
-        for byte in [seed, from_client.into()].iter().chain(&depth).chain(row.record.ends.uid.as_str().as_bytes())
+        for byte in
+            [seed, from_client.into()].iter().chain(&depth).chain(row.record.ends.uid.as_str().as_bytes())
         {
             hash = (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
         }
