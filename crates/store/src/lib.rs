@@ -55,7 +55,7 @@ pub fn open(
     Ok(match format {
         Format::Jsonl => Box::new(jsonl::Jsonl::new(columns, to.writer()?)),
         Format::Csv => Box::new(csv::Csv::new(columns, to.writer()?)),
-        Format::Zeek => Box::new(zeek::Zeek::new(to.folder()?)?),
+        Format::Zeek => Box::new(zeek::Zeek::new(to.folder()?)),
         Format::Parquet => Box::new(parquet::Parquet::new(columns, to.file()?)?),
     })
 }
