@@ -122,16 +122,16 @@ fn read(
     first.map_err(|cause| cannot_read(name, cause))?;
     let compression = compression(&head);
     let raw = io::Cursor::new(head).chain(reader);
-    let input = Stream::new(raw, len, |counted| {
-        Ok(match compression {
-            None => Box::new(counted),
-            Some(Compression::Gzip) => {
-                let buffered = io::BufReader::with_capacity(128 << 10, counted);
-                Box::new(flate2::bufread::MultiGzDecoder::new(buffered))
-            }
-            Some(Compression::Zstd) => Box::new(zstd::stream::read::Decoder::new(counted)?),
-        })
-    });
+    let input = match compression {
+        None => Ok(Stream::plain(raw, len)),
+        Some(Compression::Gzip) => Stream::compressed(raw, len, |counted| {
+            let buffered = io::BufReader::with_capacity(128 << 10, counted);
+            Ok(Box::new(flate2::bufread::MultiGzDecoder::new(buffered)))
+        }),
+        Some(Compression::Zstd) => {
+            Stream::compressed(raw, len, |counted| Ok(Box::new(zstd::stream::read::Decoder::new(counted)?)))
+        }
+    };
     let input = input.map_err(|cause| cannot_read(name, cause))?;
     start(name.to_owned(), Box::new(input))
 }

@@ -315,11 +315,9 @@ fn compressed_with_concatenated_members() {
     let mut damaged = gzip(&files[0]);
     let middle = damaged.len() / 2;
     damaged[middle..middle + 20].fill(0xff);
-    if let SourceEnd::Damaged { reason, .. } = read(&damaged).1 {
-        assert!(!reason.is_empty());
-    } else {
-        panic!("the damage went unnoticed");
-    }
+    let (packets, end) = read(&damaged);
+    assert!(matches!(end, SourceEnd::Damaged { .. }), "{end:?}");
+    assert!(packets.len() > 100 && packets[..100] == expected[..100], "{}", packets.len());
 }
 
 /// Large enough to be mapped, with packets across the ends of windows and one larger than what windows overlap.

@@ -11,6 +11,10 @@ use super::{Input, Tail, Window};
 /// How many bytes a window has, if nothing larger is needed: what stays in a processor's own cache.
 const WINDOW_LEN: usize = 512 << 10;
 
+/// How many bytes a decompressor is asked for at a time: when it finds damage it doesn't say how many bytes it had
+/// written before, so this is how many may be lost.
+const DECOMPRESSED_LEN: usize = 4 << 10;
+
 /// How many buffers wait to be used again. More are in use if the reader is ahead of the rest.
 const IDLE_MAX: usize = 8;
 
@@ -68,6 +72,13 @@ struct Meter {
     failed: AtomicBool,
 }
 
+impl<R: Read> Counted<R> {
+    fn new(reader: R) -> (Self, Arc<Meter>) {
+        let meter = Arc::new(Meter::default());
+        (Self { reader, meter: Arc::clone(&meter) }, meter)
+    }
+}
+
 impl<R: Read> Read for Counted<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let result = self.reader.read(buffer);
@@ -82,6 +93,9 @@ impl<R: Read> Read for Counted<R> {
 
 pub(crate) struct Stream {
     reader: Box<dyn Read + Send>,
+    /// How many bytes a window has, and how many are asked for at a time.
+    window_len: usize,
+    read_len: usize,
     pool: Arc<Pool>,
     tail: Tail,
     meter: Arc<Meter>,
@@ -89,29 +103,44 @@ pub(crate) struct Stream {
 }
 
 impl Stream {
-    /// Reads `raw` (of `len` bytes, if that is known) through what `decompress` makes of it.
-    pub(crate) fn new<R: Read + Send + 'static>(
+    /// Reads `raw`, of `len` bytes if that is known.
+    pub(crate) fn plain<R: Read + Send + 'static>(raw: R, len: Option<u64>) -> Self {
+        let (reader, meter) = Counted::new(raw);
+        let mut stream = Self::new(Box::new(reader), meter, len, usize::MAX);
+        // A small file needs no large buffer; one more byte shows the end.
+        stream.window_len =
+            len.map_or(WINDOW_LEN, |len| len.saturating_add(1).min(WINDOW_LEN as u64) as usize);
+        stream
+    }
+
+    /// Reads what `decompress` makes of `raw`.
+    pub(crate) fn compressed<R: Read + Send + 'static>(
         raw: R,
         len: Option<u64>,
         decompress: impl FnOnce(Counted<R>) -> io::Result<Box<dyn Read + Send>>,
     ) -> io::Result<Self> {
-        let meter = Arc::new(Meter::default());
-        let reader = decompress(Counted { reader: raw, meter: Arc::clone(&meter) })?;
-        Ok(Self { reader, pool: Arc::default(), tail: Tail::More, meter, len })
+        let (reader, meter) = Counted::new(raw);
+        Ok(Self::new(decompress(reader)?, meter, len, DECOMPRESSED_LEN))
+    }
+
+    fn new(reader: Box<dyn Read + Send>, meter: Arc<Meter>, len: Option<u64>, read_len: usize) -> Self {
+        Self { reader, window_len: WINDOW_LEN, read_len, pool: Arc::default(), tail: Tail::More, meter, len }
     }
 }
 
 impl Input for Stream {
     fn window(&mut self, _offset: u64, rest: &[u8], need: usize) -> io::Result<Window> {
         let mut buffer = Buffer {
-            bytes: self.pool.take(WINDOW_LEN.max(need).max(rest.len())),
+            bytes: self.pool.take(self.window_len.max(need).max(rest.len())),
             filled: rest.len(),
             pool: Arc::clone(&self.pool),
         };
         buffer.bytes[..rest.len()].copy_from_slice(rest);
         // Filled to the brim, so that where windows end does not depend on how the bytes arrive.
         while self.tail == Tail::More && buffer.filled < buffer.bytes.len() {
-            match self.reader.read(&mut buffer.bytes[buffer.filled..]) {
+            let room = &mut buffer.bytes[buffer.filled..];
+            let room_len = room.len().min(self.read_len);
+            match self.reader.read(&mut room[..room_len]) {
                 Ok(0) => self.tail = Tail::End,
                 Ok(count) => buffer.filled += count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
