@@ -48,9 +48,8 @@ fn compile(data: &Path, out: &Path) -> Result<(), String> {
 
     let categories_path = data.join("categories.toml");
     let (text, name) = read(&categories_path)?;
-    let mut categories = parse::tables(&text, &name).map_err(|e| e.to_string())?;
-    categories.sort_by(|a, b| a.0.cmp(&b.0));
-    let names: Vec<&str> = categories.iter().map(|(name, _)| name.as_str()).collect();
+    let categories: toml::Table = text.parse().map_err(|e| format!("{name}: {e}"))?;
+    let names: Vec<&str> = categories.keys().map(String::as_str).collect();
 
     let context = parse::Context {
         categories: &names,
@@ -77,9 +76,7 @@ fn compile(data: &Path, out: &Path) -> Result<(), String> {
     write(&draft.build(), &categories, out).map_err(|e| format!("can't write to {}: {e}", out.display()))
 }
 
-type Table = (String, std::collections::HashMap<String, String>);
-
-fn write(built: &tables::Built, categories: &[Table], out: &Path) -> io::Result<()> {
+fn write(built: &tables::Built, categories: &toml::Table, out: &Path) -> io::Result<()> {
     let mut code = String::new();
     let mut line = |text: std::fmt::Arguments<'_>| {
         // Writing to a String can't fail.
@@ -87,14 +84,14 @@ fn write(built: &tables::Built, categories: &[Table], out: &Path) -> io::Result<
     };
     line(format_args!("pub(super) static TABLES: Tables = Tables {{"));
     line(format_args!("categories: &["));
-    let empty = String::new();
-    for (name, texts) in categories {
-        let (title, help) = (texts.get("title").unwrap_or(&empty), texts.get("help").unwrap_or(&empty));
+    for (name, category) in categories {
+        let text = |key| category.get(key).and_then(toml::Value::as_str).unwrap_or_default();
+        let (title, help) = (text("title"), text("help"));
         line(format_args!("Category {{ name: {name:?}, title: {title:?}, help: {help:?} }},"));
     }
     line(format_args!("], apps: &["));
     for (name, title, category) in &built.apps {
-        let category = categories.get(*category).map_or("", |(name, _)| name);
+        let category = categories.keys().nth(*category).map_or("", |name| name);
         line(format_args!("App {{ name: {name:?}, title: {title:?}, category: {category:?} }},"));
     }
     line(format_args!("], text: include_str!(concat!(env!(\"OUT_DIR\"), \"/hosts.txt\")),"));

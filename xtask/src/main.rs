@@ -98,7 +98,10 @@ fn dependencies() -> Result<()> {
         .status()
         .is_ok_and(|s| s.success());
     if !installed {
-        cargo("install cargo-deny", &["install", "cargo-deny", "--locked", "--version", "0.20.2", "--debug"])?;
+        cargo(
+            "install cargo-deny",
+            &["install", "cargo-deny", "--locked", "--version", "0.20.2", "--debug"],
+        )?;
     }
     cargo("dependencies", &["deny", "--all-features", "check", "bans", "licenses", "sources"])
 }
@@ -115,7 +118,17 @@ fn fuzz(seconds: &str) -> Result<()> {
         step(
             &name,
             "cargo",
-            &["fuzz", "run", "--features", "libfuzzer", &name, "--", &limit, "-timeout=10", "-rss_limit_mb=2048"],
+            &[
+                "fuzz",
+                "run",
+                "--features",
+                "libfuzzer",
+                &name,
+                "--",
+                &limit,
+                "-timeout=10",
+                "-rss_limit_mb=2048",
+            ],
             &[("RUSTC_BOOTSTRAP", "1")],
         )?;
     }

@@ -32,7 +32,11 @@ fn protocols() -> String {
     for id in ids {
         let p = id.get();
         if family != Some(p.family) {
-            let _ = write!(text, "\n## {}\n\n| name | protocol | at home on | source |\n|---|---|---|---|\n", p.family.name());
+            let _ = write!(
+                text,
+                "\n## {}\n\n| name | protocol | at home on | source |\n|---|---|---|---|\n",
+                p.family.name()
+            );
             family = Some(p.family);
         }
         let _ = writeln!(text, "| `{}` | {} | {} | {} |", p.name, cell(p.title), ports(p), cell(p.source));
@@ -53,7 +57,9 @@ fn ports(p: &Protocol) -> String {
 }
 
 fn fields() -> String {
-    let mut text = format!("# Fields of a flow record\n\n{NOTE}The keys of JSON lines, the columns of CSV and Parquet, and the names in `--where`, `--fields` and `--sort`. What was not seen is left out.\n\n");
+    let mut text = format!(
+        "# Fields of a flow record\n\n{NOTE}The keys of JSON lines, the columns of CSV and Parquet, and the names in `--where`, `--fields` and `--sort`. What was not seen is left out.\n\n"
+    );
     let mut open = None;
     for column in columns() {
         let group = match column.id {
@@ -72,7 +78,9 @@ fn fields() -> String {
 }
 
 fn risks() -> String {
-    let mut text = format!("# Risks\n\n{NOTE}Each risk in a record has a name, a severity, the side that would have to mend it, and the evidence.\n");
+    let mut text = format!(
+        "# Risks\n\n{NOTE}Each risk in a record has a name, a severity, the side that would have to mend it, and the evidence.\n"
+    );
     for risk in daylight_inspect::risks::all() {
         let by: Vec<_> = ProtocolId::all()
             .filter(|id| id.get().risks.iter().any(|r| r.name == risk.name))
@@ -113,8 +121,16 @@ mod tests {
         for id in ProtocolId::all() {
             let p = id.get();
             assert!(!p.title.is_empty() && !p.source.is_empty(), "{} has no title or source", p.name);
-            assert!(p.name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-'), "{}", p.name);
-            assert!(p.fields.len() <= daylight_protocols::Wanted::FIELDS_MAX, "{} has too many fields", p.name);
+            assert!(
+                p.name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-'),
+                "{}",
+                p.name
+            );
+            assert!(
+                p.fields.len() <= daylight_protocols::Wanted::FIELDS_MAX,
+                "{} has too many fields",
+                p.name
+            );
             for field in p.fields {
                 let fine = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
                 assert!(field.name.bytes().all(fine) && !field.help.is_empty(), "{}.{}", p.name, field.name);

@@ -103,33 +103,24 @@ impl std::error::Error for CatalogError {}
 /// Reads a catalog file.
 pub(crate) fn parse(text: &str, name: &str, context: &Context<'_>) -> Result<File, CatalogError> {
     let mut reader = Reader { text, file: name, context, problems: Vec::new() };
-    let apps = reader.top().into_iter().map(|(name, value)| reader.application(name, &value)).collect();
-    let file = File { name: name.into(), apps };
-    reader.problems.extend(duplicates(std::slice::from_ref(&file)));
-    if reader.problems.is_empty() { Ok(file) } else { Err(CatalogError { problems: reader.problems }) }
-}
-
-/// The tables of a file in its order: their names with what they hold. For the list of categories.
-pub(crate) fn tables(text: &str, name: &str) -> Result<Vec<(String, HashMap<String, String>)>, CatalogError> {
-    let context =
-        Context { categories: &[], is_known: &|_| false, nearest: |_, _| None, is_public_suffix: |_| false };
-    let mut reader = Reader { text, file: name, context: &context, problems: Vec::new() };
-    let mut tables = Vec::new();
-    for (name, value) in reader.top() {
-        let mut texts = HashMap::new();
-        for (key, value) in value.get_ref().as_table().into_iter().flatten() {
-            texts.insert(key.get_ref().to_string(), reader.string(key.get_ref(), value).unwrap_or_default());
-        }
-        tables.push((name.value, texts));
+    let entries = reader.top();
+    if !reader.problems.is_empty() {
+        // What is said of a file that is not TOML would be guesses.
+        return Err(reader.error());
     }
-    if reader.problems.is_empty() { Ok(tables) } else { Err(CatalogError { problems: reader.problems }) }
+    let apps = entries.into_iter().map(|(name, value)| reader.application(name, &value)).collect();
+    let file = File { name: name.into(), apps };
+    let duplicates = duplicates(std::slice::from_ref(&file));
+    reader.problems.extend(duplicates.into_iter().map(|problem| (text.len(), problem)));
+    if reader.problems.is_empty() { Ok(file) } else { Err(reader.error()) }
 }
 
 struct Reader<'a> {
     text: &'a str,
     file: &'a str,
     context: &'a Context<'a>,
-    problems: Vec<String>,
+    /// With their places, to sort them by.
+    problems: Vec<(usize, String)>,
 }
 
 const KEYS: &[&str] =
@@ -144,7 +135,12 @@ impl<'a> Reader<'a> {
 
     fn problem(&mut self, offset: usize, what: impl fmt::Display) {
         let at = self.position(offset);
-        self.problems.push(format!("{}:{at}: {what}", self.file));
+        self.problems.push((offset, format!("{}:{at}: {what}", self.file)));
+    }
+
+    fn error(mut self) -> CatalogError {
+        self.problems.sort_by_key(|(at, _)| *at);
+        CatalogError { problems: self.problems.into_iter().map(|(_, problem)| problem).collect() }
     }
 
     /// What stands at the top, in the file's order.
@@ -243,7 +239,16 @@ impl<'a> Reader<'a> {
             self.problem(value.span().start, format!("{key} must be a list of strings: {key} = [\"…\"]"));
             return Vec::new();
         };
-        array.iter().filter_map(|item| Some((self.string(key, item)?, item.span().start))).collect()
+        let mut texts = Vec::new();
+        for item in array {
+            let at = item.span().start;
+            match item.get_ref().as_str() {
+                Some("") => self.problem(at, format!("an empty string in {key}")),
+                Some(text) => texts.push((text.to_owned(), at)),
+                None => self.problem(at, format!("{key} must hold strings: write it in quotation marks")),
+            }
+        }
+        texts
     }
 
     fn category(&mut self, value: &Spanned<DeValue<'_>>) -> Option<usize> {

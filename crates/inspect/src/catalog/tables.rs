@@ -178,6 +178,12 @@ impl Draft {
         draft
     }
 
+    /// The names that stand for those below them too, with the applications that have them.
+    #[cfg(test)]
+    pub(crate) fn suffixes(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.suffixes.iter().map(|(host, app)| (host.as_str(), app.as_str()))
+    }
+
     /// Adds what a file says. What it gives to an application is taken from the one that had it.
     pub(crate) fn add(&mut self, file: File) {
         for app in file.apps {

@@ -155,7 +155,9 @@ impl Indicators {
             report.shared_hosts,
             "URLs left out: their hosts are well-known services' (list the name itself to flag it)",
         );
-        note(usize::from(list.lines.is_empty()), "indicators: the list is empty");
+        if list.lines.is_empty() {
+            report.problems.push(format!("{name}: the list is empty"));
+        }
         Ok(report)
     }
 

@@ -148,6 +148,15 @@ fn the_response_alone() {
 }
 
 #[test]
+fn others_need_not_wait_for_what_cannot_be_dns() {
+    // The beginning of an ONC RPC record, which is long if it were DNS.
+    let rpc = hex("80000080 12005678 00000000 00000002 000186a3");
+    let verdict = |n: usize| identify(&crate::testing::probe(Transport::Tcp, &rpc[..n]));
+    assert_eq!(verdict(1), Verdict::Need(2));
+    assert!((14..=20).all(|n| verdict(n) == Verdict::No));
+}
+
+#[test]
 fn on_another_port_it_must_be_perfect() {
     let (q, r) = lookup();
     assert_eq!(Flow::udp(5300).client(&q).server(&r).run().protocol, ProtocolId::Dns);
