@@ -18,7 +18,7 @@ use std::net::IpAddr;
 pub use parse::CatalogError;
 use parse::Context;
 pub use tables::{App, Category};
-use tables::{Draft, Slot, Tables};
+use tables::{Built, Draft, Slot, Tables};
 
 /// The tables of the built-in catalog, written by the build script.
 mod builtin {
