@@ -13,7 +13,7 @@ use daylight_inspect::summary::Summary;
 use daylight_inspect::{Column, ColumnId, Config, Control, RecordSink, Timeouts, column, columns};
 use daylight_packet::{OverlapPolicy, SourceEnd};
 use daylight_protocols::ProtocolId;
-use daylight_store::{Destination, Order, Select, StoreError, Writer};
+use daylight_store::{Destination, Order, Select, Writer};
 
 use crate::args::{Format, Inspect, Overlap};
 use crate::progress::Progress;
@@ -26,16 +26,15 @@ static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 pub(crate) fn run(args: &Inspect) -> Result<ExitCode> {
     let files = daylight_capture::expand(&args.files)?;
     let columns = chosen_columns(&args.fields)?;
-    let condition = args.condition.as_deref().map(daylight_inspect::compile).transpose();
-    let condition = match condition {
+    let condition = match args.condition.as_deref().map(daylight_inspect::compile).transpose() {
         Ok(condition) => condition,
-        Err(error) => bail!("--where: {error}"),
+        Err(error) => bail!("--where: {}", error.report()),
     };
     let order = args.sort.as_deref().map(chosen_order).transpose()?;
     let mut config = config(args)?;
+    // A summary shows nothing that the engine doesn't work out anyway.
     let mut wanted: Vec<ColumnId> = match args.format {
         Format::Summary => Vec::new(),
-        Format::Zeek => columns.iter().map(|c| c.id).collect(),
         _ => columns.iter().map(|c| c.id).collect(),
     };
     if let Some(condition) = &condition {
@@ -64,7 +63,9 @@ pub(crate) fn run(args: &Inspect) -> Result<ExitCode> {
         // Writing to a Vec can't fail.
         let _ = crate::summary::print(&mut text, &summary, &run.read, args.top, style);
         match &to {
-            Destination::Stdout => quiet_pipe(io::stdout().write_all(&text).and_then(|()| io::stdout().flush()))?,
+            Destination::Stdout => {
+                quiet_pipe(io::stdout().write_all(&text).and_then(|()| io::stdout().flush()))?
+            }
             Destination::Path(path) => std::fs::write(path, &text)
                 .with_context(|| format!("can't write the summary to {}", path.display()))?,
         }
@@ -121,13 +122,22 @@ impl Run {
             if let Some(link) = read.stats.unknown_link
                 && !args.quiet
             {
-                let _ = writeln!(io::stderr(), "daylight: {}: {link} is not a link type that daylight reads", read.name);
+                let _ = writeln!(
+                    io::stderr(),
+                    "daylight: {}: {link} is not a link type that daylight reads",
+                    read.name
+                );
             }
         }
     }
 }
 
-fn read_all(files: &[std::path::PathBuf], config: &Arc<Config>, args: &Inspect, sink: &mut dyn RecordSink) -> Result<Run> {
+fn read_all(
+    files: &[std::path::PathBuf],
+    config: &Arc<Config>,
+    args: &Inspect,
+    sink: &mut dyn RecordSink,
+) -> Result<Run> {
     let mut run = Run { read: Vec::new(), failed: 0 };
     let mut first_error = None;
     for (i, path) in files.iter().enumerate() {
@@ -186,10 +196,9 @@ fn config(args: &Inspect) -> Result<Config> {
             }
         }
     }
-    let threads = args.threads.map_or_else(
-        || std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
-        usize::from,
-    );
+    let threads = args
+        .threads
+        .map_or_else(|| std::thread::available_parallelism().map_or(1, std::num::NonZero::get), usize::from);
     Ok(Config {
         timeouts: Timeouts {
             tcp_established_s: args.tcp_timeout,

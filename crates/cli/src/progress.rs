@@ -23,7 +23,12 @@ impl Progress {
     }
 
     /// Runs `work`, and meanwhile shows how far it is and passes an interruption on.
-    pub(crate) fn watch<T>(&self, control: &Control, interrupted: &AtomicBool, work: impl FnOnce() -> T) -> T {
+    pub(crate) fn watch<T>(
+        &self,
+        control: &Control,
+        interrupted: &AtomicBool,
+        work: impl FnOnce() -> T,
+    ) -> T {
         let done = AtomicBool::new(false);
         std::thread::scope(|scope| {
             let watcher = scope.spawn(|| self.show(control, interrupted, &done));

@@ -221,7 +221,12 @@ impl Chunk {
                 let hash = hasher.hash(&packet.key);
                 let shard = shard_of(hash, self.lists.len());
                 self.lists[shard].push(self.entries.len() as u32);
-                self.entries.push(Entry { packet, hash, number, bytes: REASSEMBLED + self.reassembled.len() as u32 });
+                self.entries.push(Entry {
+                    packet,
+                    hash,
+                    number,
+                    bytes: REASSEMBLED + self.reassembled.len() as u32,
+                });
                 self.reassembled.push(whole);
             }
             // Fragments in a tunnel whose own packets were fragmented. Each round takes a header off, so this ends.

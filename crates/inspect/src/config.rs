@@ -28,7 +28,14 @@ pub struct Timeouts {
 
 impl Default for Timeouts {
     fn default() -> Self {
-        Self { tcp_established_s: 300, tcp_opening_s: 60, tcp_closed_s: 10, udp_s: 60, other_s: 60, active_s: 0 }
+        Self {
+            tcp_established_s: 300,
+            tcp_opening_s: 60,
+            tcp_closed_s: 10,
+            udp_s: 60,
+            other_s: 60,
+            active_s: 0,
+        }
     }
 }
 

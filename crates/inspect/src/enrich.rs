@@ -1,12 +1,13 @@
 //! From names and addresses to applications, and to what the indicator lists say of them.
 
-use daylight_protocols::{Confidence, FieldRef, ProtocolId, common, web};
+use daylight_protocols::web::tls::fields::{CERT_SHA1, CERT_SHA256};
+use daylight_protocols::{Confidence, FieldRef, ProtocolId, common};
 
 use crate::config::Config;
 use crate::record::FlowRecord;
 
 /// Fields that hold certificates' fingerprints.
-pub(crate) const CERTIFICATE_HASHES: &[FieldRef] = &[];
+pub(crate) const CERTIFICATE_HASHES: &[FieldRef] = &[CERT_SHA1, CERT_SHA256];
 
 /// What the flow itself tells: its host name, its ALPN, its fingerprints.
 pub(crate) fn add(record: &mut FlowRecord, config: &Config) {
@@ -30,6 +31,9 @@ pub(crate) fn add(record: &mut FlowRecord, config: &Config) {
 
 /// What other flows told, and else the address.
 pub(crate) fn correlated(record: &mut FlowRecord, config: &Config) {
+    if let Some(indicators) = &config.indicators {
+        indicators.check_resolved(record);
+    }
     if record.application.is_some() {
         return;
     }

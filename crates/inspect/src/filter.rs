@@ -28,7 +28,9 @@ impl Schema for RecordSchema {
             "ip.dst" | "ipv6.dst" | "id.resp_h" | "dst" | "server" => "dst_ip",
             "tcp.srcport" | "udp.srcport" | "id.orig_p" | "sport" => "src_port",
             "tcp.dstport" | "udp.dstport" | "id.resp_p" | "dport" => "dst_port",
-            "tls.handshake.extensions_server_name" | "tls.server_name" | "ssl.server_name" | "sni" => "hostname",
+            "tls.handshake.extensions_server_name" | "tls.server_name" | "ssl.server_name" | "sni" => {
+                "hostname"
+            }
             "tls.sni" | "http.host" | "host" | "quic.server_name" => "hostname",
             "dns.qry.name" => "dns.query",
             "proto" | "service" => "protocol",

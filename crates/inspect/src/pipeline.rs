@@ -11,7 +11,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use daylight_flow::FlowHasher;
 use daylight_packet::{
-    Batch, Decoder, DefragmentCounters, DefragmentLimits, Defragmenter, FrameSource, LinkType, SourceEnd, SourceError,
+    Batch, Decoder, DefragmentCounters, DefragmentLimits, Defragmenter, FrameSource, LinkType, SourceEnd,
+    SourceError,
 };
 use daylight_protocols::ProtocolId;
 use daylight_protocols::dispatch::Dispatcher;
@@ -321,7 +322,10 @@ impl Shared<'_> {
         let mut publisher = lock(&self.publisher);
         publisher.waiting.insert(chunk.number, chunk);
         let mut ready = Vec::new();
-        while let Some(mut chunk) = { let next = publisher.next; publisher.waiting.remove(&next) } {
+        while let Some(mut chunk) = {
+            let next = publisher.next;
+            publisher.waiting.remove(&next)
+        } {
             publisher.next += 1;
             let Publisher { defragmenter, .. } = &mut *publisher;
             chunk.defragment(defragmenter, &self.decoder, &self.hasher);
@@ -357,8 +361,10 @@ impl Shared<'_> {
                 };
                 // At most half the budget can have had a packet among so many chunks.
                 let recent = (self.config.flows_max / 2 / FRAMES).max(1) as u32;
-                let over = (flows > self.config.flows_max).then(|| (chunk.number as u32).saturating_sub(recent));
-                let output = shard.process(chunk, me, &self.decoder, over, bytes <= self.config.reassembly_bytes_max);
+                let over =
+                    (flows > self.config.flows_max).then(|| (chunk.number as u32).saturating_sub(recent));
+                let output =
+                    shard.process(chunk, me, &self.decoder, over, bytes <= self.config.reassembly_bytes_max);
                 let held = &self.held[chunk.number as usize % self.held.len()];
                 held.flows.fetch_add(shard.flows(), Ordering::Relaxed);
                 held.bytes.fetch_add(shard.held_bytes, Ordering::Relaxed);

@@ -63,7 +63,10 @@ pub(crate) fn add(record: &mut FlowRecord, issues: Issues, conflict: bool) {
         && let Some(home) = ports::at_home(ends.ip_protocol, ends.dst_port)
         && home.get().cleartext
     {
-        raise(&UNEXPECTED_ENTROPY, format!("first_payload_entropy={entropy:.2} on the port of {}", home.name()));
+        raise(
+            &UNEXPECTED_ENTROPY,
+            format!("first_payload_entropy={entropy:.2} on the port of {}", home.name()),
+        );
     }
     if conflict {
         raise(&TCP_CONFLICT, "tcp.overlap=different content".into());

@@ -4,13 +4,14 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use daylight_flow::{
-    Flow, FlowIndex, FlowHasher, Piece, Reassembler, ReassemblyCounters, START_KEPT_MAX, Table, Wheel, community_id,
+    Flow, FlowHasher, FlowIndex, Piece, Reassembler, ReassemblyCounters, START_KEPT_MAX, Table, Wheel,
+    community_id,
 };
 use daylight_packet::{Decoder, Issues, Packet, TcpHeader, TransportKind};
 use daylight_protocols::dispatch::{Dispatcher, Outcome, Rejected};
 use daylight_protocols::driver::{Driver, Progress};
 use daylight_protocols::{
-    Confidence, Dir, Earlier, Event, Fact, Findings, Probe, ProtocolId, Sink, Transport, Wanted,
+    Confidence, Dir, Earlier, Event, Fact, Findings, OFFSET_MAX, Probe, ProtocolId, Sink, Transport, Wanted,
 };
 
 use crate::chunk::{Chunk, Entry};
@@ -61,7 +62,8 @@ impl Flags {
     }
 }
 
-const _: () = assert!(size_of::<Flow<Hot>>() <= 192, "the hot state of a flow must stay within three cache lines");
+const _: () =
+    assert!(size_of::<Flow<Hot>>() <= 192, "the hot state of a flow must stay within three cache lines");
 
 /// What was found, out of line.
 #[derive(Clone, Default)]
@@ -225,7 +227,8 @@ impl Shard {
                 guess.0 = self.table.first_guess(chunk.entries[*entry as usize].hash);
             }
             for (guess, entry) in guesses.iter_mut().zip(group) {
-                guess.1 = guess.0.is_some_and(|f| self.table[f].key == chunk.entries[*entry as usize].packet.key);
+                guess.1 =
+                    guess.0.is_some_and(|f| self.table[f].key == chunk.entries[*entry as usize].packet.key);
             }
             for (guess, entry) in guesses.iter().zip(group) {
                 let entry = &chunk.entries[*entry as usize];
@@ -284,7 +287,11 @@ impl Shard {
         let retransmitted = flow.retransmitted;
         flow.count(packet);
         flow.x.last_chunk = self.chunk;
-        if flow.x.work.is_some() || flow.retransmitted != retransmitted || packet.issues != Issues::default() || self.config.core.spans {
+        if flow.x.work.is_some()
+            || flow.retransmitted != retransmitted
+            || packet.issues != Issues::default()
+            || self.config.core.spans
+        {
             self.look(chunk, entry, index, first_payload);
         }
     }
@@ -361,7 +368,8 @@ impl Shard {
         }
         let Some(mut work) = flow.x.work.take() else {
             // Whoever injects an answer races the real one, which then comes as a retransmission of other bytes.
-            if let (Some(found), Some(segment)) = (&mut flow.x.found, Segment::new(packet, chunk.payload(entry)))
+            if let (Some(found), Some(segment)) =
+                (&mut flow.x.found, Segment::new(packet, chunk.payload(entry)))
                 && let Some(last) = found.last[usize::from(!client)]
             {
                 found.conflict |= last.seq == segment.seq && last.head != segment.head;
@@ -375,7 +383,11 @@ impl Shard {
         // A parser that panics costs its flow the fields, not the run.
         let step = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             let mut job = self.job(&mut work, index, packet.ts_ns);
-            if tcp { job.segment(dir, packet, chunk.payload(entry)) } else { job.datagram(dir, chunk.payload(entry), packet) }
+            if tcp {
+                job.segment(dir, packet, chunk.payload(entry))
+            } else {
+                job.datagram(dir, chunk.payload(entry), packet)
+            }
         }));
         let keep = step.unwrap_or_else(|_| {
             self.counters.parser_panics += 1;
@@ -529,7 +541,8 @@ impl Job<'_> {
         if keep && flags & TcpHeader::ACK != 0 {
             let other = &mut streams[dir.other().index()];
             if other.held_bytes() > 0 {
-                keep = self.read(other, dir.other(), |stream, counters, _, give| stream.acked(ack, counters, give));
+                keep = self
+                    .read(other, dir.other(), |stream, counters, _, give| stream.acked(ack, counters, give));
             }
         }
         self.work.streams = Some(streams);
@@ -650,6 +663,8 @@ impl Job<'_> {
                 }
                 Outcome::Need(n) if n <= START_KEPT_MAX => Asked::Need(n),
                 Outcome::Later => Asked::Later,
+                // With fewer bytes than patterns look at, nothing is settled.
+                Outcome::Unknown if start.len() < OFFSET_MAX => Asked::Need(start.len() + 1),
                 Outcome::Need(_) | Outcome::Unknown => Asked::Settled,
             };
         }
@@ -802,7 +817,9 @@ impl Job<'_> {
     fn finish(&mut self) {
         if let Some(mut streams) = self.work.streams.take() {
             for dir in [Dir::Client, Dir::Server] {
-                self.read(&mut streams[dir.index()], dir, |stream, counters, _, give| stream.flush(counters, give));
+                self.read(&mut streams[dir.index()], dir, |stream, counters, _, give| {
+                    stream.flush(counters, give)
+                });
             }
             self.work.streams = Some(streams);
             if self.work.driver.is_none() && self.flow.x.label == ProtocolId::Unknown {
@@ -872,7 +889,9 @@ fn uid(capture: &str, flow: &Flow<Hot>) -> Uid {
         return uid;
     }
     // FNV-1a over the name, then the key and the first packet's place.
-    let name = capture.bytes().fold(0xcbf2_9ce4_8422_2325u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
+    let name = capture
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
     let hasher = FlowHasher::with_seed(name ^ flow.first_packet.wrapping_mul(0x9e37_79b9_7f4a_7c15));
     let first = hasher.hash(&flow.key);
     Uid::new([first, FlowHasher::with_seed(first).hash(&flow.key)])
@@ -908,7 +927,13 @@ pub(crate) fn entropy(bytes: &[u8]) -> f32 {
     counts.iter().filter(|n| **n > 0).map(|n| *n as f32 / total).map(|p| -p * p.log2()).sum()
 }
 
-fn record(config: &Config, capture: &Arc<str>, flow: &Flow<Hot>, found: Found, reason: EndReason) -> FlowRecord {
+fn record(
+    config: &Config,
+    capture: &Arc<str>,
+    flow: &Flow<Hot>,
+    found: Found,
+    reason: EndReason,
+) -> FlowRecord {
     let side = |i: usize| {
         let side = flow.sides[i];
         Counters {

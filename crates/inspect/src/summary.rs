@@ -116,7 +116,9 @@ fn top<K: Copy, O: Ord>(
     name: impl Fn(&K) -> O,
 ) -> Top<K> {
     let mut all: Vec<_> = all.collect();
-    all.sort_by(|(a, x), (b, y)| (y.bytes, y.flows).cmp(&(x.bytes, x.flows)).then_with(|| name(a).cmp(&name(b))));
+    all.sort_by(|(a, x), (b, y)| {
+        (y.bytes, y.flows).cmp(&(x.bytes, x.flows)).then_with(|| name(a).cmp(&name(b)))
+    });
     let others = all.len().saturating_sub(rows) as u64;
     all.truncate(rows);
     Top { rows: all, others }

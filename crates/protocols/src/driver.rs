@@ -107,7 +107,12 @@ impl Driver {
             if bytes.is_empty() {
                 return Progress::More;
             }
+            let label = out.label();
             let step = parser.stream(dir, bytes, out);
+            if self.switches > 0 {
+                // What runs inside does not rename the flow.
+                out.restore_label(label);
+            }
             let half = &mut self.halves[dir.index()];
             match step {
                 Step::Consumed(n) if n > 0 && n <= bytes.len() => bytes = &bytes[n..],

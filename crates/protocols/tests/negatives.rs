@@ -145,10 +145,7 @@ proptest! {
         len in 20usize..90,
         fill: u8,
     ) {
-        // The shape of most home-made protocols. Where it is RTP's to the bit (its version, a counter where its
-        // sequence number is) it is RTP for all that can be known.
-        let rtp = head[0] & 0xc0 == 0x80 && (2..4).contains(&(at + width - 1)) && !(192..224).contains(&head[1]);
-        prop_assume!(!rtp);
+        // The shape of most home-made protocols.
         let payloads: Vec<_> = (0..6u8)
             .map(|n| {
                 let mut p = head.clone();
@@ -158,6 +155,9 @@ proptest! {
                 (true, p)
             })
             .collect();
+        // Where it is RTP's to the bit (its version, a counter where its sequence number is) it is RTP for all that
+        // can be known.
+        prop_assume!(payloads[0].1[0] & 0xc0 != 0x80 || !(2..4).contains(&(at + width - 1)));
         check(Transport::Udp, [40_000, 50_000], &payloads)?;
     }
 }

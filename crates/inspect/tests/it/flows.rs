@@ -10,7 +10,11 @@ const RESOLVER: End = ([10, 0, 0, 53], 53);
 /// A DNS query for a name, or its answer with one address.
 fn dns(id: u16, name: &str, address: Option<[u8; 4]>) -> Vec<u8> {
     let mut m = id.to_be_bytes().to_vec();
-    m.extend_from_slice(if address.is_some() { &[0x81, 0x80, 0, 1, 0, 1, 0, 0, 0, 0] } else { &[1, 0, 0, 1, 0, 0, 0, 0, 0, 0] });
+    m.extend_from_slice(if address.is_some() {
+        &[0x81, 0x80, 0, 1, 0, 1, 0, 0, 0, 0]
+    } else {
+        &[1, 0, 0, 1, 0, 0, 0, 0, 0, 0]
+    });
     for label in name.split('.') {
         m.push(label.len() as u8);
         m.extend_from_slice(label.as_bytes());
@@ -62,10 +66,10 @@ fn idle_flows_end_in_capture_time_and_a_later_packet_begins_another() {
     capture.wait_s(59).udp(CLIENT, ([192, 0, 2, 9], 9999), b"two");
     capture.wait_s(61).udp(CLIENT, ([192, 0, 2, 9], 9999), b"three");
     let records = capture.run();
-    assert_eq!(records.iter().map(|r| (r.src.packets, r.reason)).collect::<Vec<_>>(), [
-        (2, EndReason::Idle),
-        (1, EndReason::CaptureEnd)
-    ]);
+    assert_eq!(
+        records.iter().map(|r| (r.src.packets, r.reason)).collect::<Vec<_>>(),
+        [(2, EndReason::Idle), (1, EndReason::CaptureEnd)]
+    );
 }
 
 #[test]
@@ -140,7 +144,14 @@ fn injected_bytes_that_differ_are_a_risk() {
     capture.open(CLIENT, (SERVER.0, 80));
     let server = (SERVER.0, 80);
     capture.tcp(CLIENT, server, 1001, 5001, ACK, b"GET / HTTP/1.1\r\nHost: example.org\r\n\r\n");
-    capture.tcp(server, CLIENT, 5001, 1038, ACK, b"HTTP/1.1 302 Found\r\nLocation: http://blocked.example/\r\n\r\n");
+    capture.tcp(
+        server,
+        CLIENT,
+        5001,
+        1038,
+        ACK,
+        b"HTTP/1.1 302 Found\r\nLocation: http://blocked.example/\r\n\r\n",
+    );
     capture.tcp(server, CLIENT, 5001, 1038, ACK, b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
     let record = only(capture.run());
     assert!(record.risks().iter().any(|r| r.risk.name == "tcp-overlap-conflict"), "{:#?}", record.risks());
@@ -199,7 +210,8 @@ fn a_table_over_its_budget_ends_idle_flows_early_and_stays_bounded() {
         let client = ([10, (i >> 16) as u8, (i >> 8) as u8, i as u8], 1000);
         capture.tcp(client, SERVER, 1, 0, SYN, b"");
     }
-    let config = |threads| Config { flows_max: 8192, threads, seed: Some(threads as u64), ..Config::default() };
+    let config =
+        |threads| Config { flows_max: 8192, threads, seed: Some(threads as u64), ..Config::default() };
     let (one, stats) = capture.run_with(config(1));
     assert_eq!(one.len(), 60_000);
     assert!(stats.shards.flows_over_budget > 40_000, "{stats:?}");

@@ -57,7 +57,15 @@ impl Capture {
         self.ip(from.0, to.0, 17, &body)
     }
 
-    pub(crate) fn tcp(&mut self, from: End, to: End, seq: u32, ack: u32, flags: u8, payload: &[u8]) -> &mut Self {
+    pub(crate) fn tcp(
+        &mut self,
+        from: End,
+        to: End,
+        seq: u32,
+        ack: u32,
+        flags: u8,
+        payload: &[u8],
+    ) -> &mut Self {
         let mut body = Vec::new();
         body.extend_from_slice(&from.1.to_be_bytes());
         body.extend_from_slice(&to.1.to_be_bytes());

@@ -77,6 +77,8 @@ pub const PROTOCOL: Protocol = Protocol {
 
 const HEADER: usize = 32;
 const LOOK_MAX: usize = 8 * 1024;
+/// So many messages are read if nobody wants a log of them: by then the lists are full, or nothing new comes.
+const MESSAGES_MAX: u32 = 1000;
 
 /// The header of a message (MS-CIFS §2.2.3.1).
 struct Header {
@@ -174,6 +176,7 @@ struct Smb1 {
     plain_passwords: bool,
     failures: Failures,
     spoke: [bool; 2],
+    messages: u32,
 }
 
 impl Parser for Smb1 {
@@ -188,7 +191,7 @@ impl Parser for Smb1 {
             return Step::Skip(4 + len as u64);
         }
         if *kind != 0 || len < 4 {
-            return Step::Malformed(0);
+            return self.lost(dir, 0);
         }
         if bytes.len() < 8 {
             return Step::Need(8);
@@ -205,14 +208,23 @@ impl Parser for Smb1 {
             return Step::Need(wanted.max(9));
         }
         if header(&bytes[4..wanted]).is_none() {
-            return Step::Malformed(4);
+            return self.lost(dir, 4);
         }
         self.message(dir, &bytes[4..wanted], out);
+        self.messages += 1;
+        if self.messages > MESSAGES_MAX && !out.wants_events() {
+            return Step::Finished;
+        }
         Step::Skip(4 + len as u64)
     }
 }
 
 impl Smb1 {
+    /// This is no message. Where none came before, the capture began in the middle of one.
+    fn lost(&self, dir: Dir, at: usize) -> Step {
+        if self.spoke[dir.index()] { Step::Malformed(at) } else { Step::Done }
+    }
+
     fn message(&mut self, dir: Dir, bytes: &[u8], out: &mut Sink<'_>) {
         let Some(h) = header(bytes) else { return };
         self.spoke[dir.index()] = true;
@@ -343,8 +355,10 @@ impl Smb1 {
                     out.set(DIALECT, dialect.clone());
                 }
                 if index != 0xffff {
-                    let evidence =
-                        dialect.map_or("smb1.commands=negotiate".to_owned(), |d| format!("smb1.dialect={d}"));
+                    let evidence = dialect.map_or_else(
+                        || "smb1.commands=negotiate".to_owned(),
+                        |d| format!("smb1.dialect={d}"),
+                    );
                     out.risk(&SMB_OBSOLETE, || evidence);
                 }
                 if words.len() != 34 {

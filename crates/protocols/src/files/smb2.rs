@@ -92,6 +92,8 @@ pub const PROTOCOL: Protocol = Protocol {
 const HEADER: usize = 64;
 /// So much of a message is looked at.
 const LOOK_MAX: usize = 8 * 1024;
+/// So many messages are read if nobody wants a log of them: by then the lists are full, or nothing new comes.
+const MESSAGES_MAX: u32 = 1000;
 /// Requests whose responses are still to come, and shares that are open.
 const WAITING_MAX: usize = 64;
 const SHARES_MAX: usize = 16;
@@ -242,6 +244,7 @@ struct Smb2 {
     shares: VecDeque<(u32, String, bool)>,
     failures: Failures,
     spoke: [bool; 2],
+    messages: u32,
     encrypted: [bool; 2],
 }
 
@@ -258,7 +261,7 @@ impl Parser for Smb2 {
             return Step::Skip(4 + len as u64);
         }
         if *kind != 0 || len < 4 {
-            return Step::Malformed(0);
+            return self.lost(dir, 0);
         }
         let wanted = 4 + len.min(HEADER);
         if bytes.len() < wanted {
@@ -281,7 +284,7 @@ impl Parser for Smb2 {
             }
             _ => {}
         }
-        let Some(h) = header(&bytes[4..wanted]) else { return Step::Malformed(4) };
+        let Some(h) = header(&bytes[4..wanted]) else { return self.lost(dir, 4) };
         // The content of files is of no interest, unless more messages follow in the same packet.
         let bulk = matches!((h.command, h.response), (8, true) | (9, false) | (14, true) | (16, true));
         if !(bulk && h.next == 0) {
@@ -293,11 +296,20 @@ impl Parser for Smb2 {
         } else {
             self.message(dir, &h, &bytes[4..wanted], out);
         }
+        self.messages += 1;
+        if self.messages > MESSAGES_MAX && !out.wants_events() {
+            return Step::Finished;
+        }
         Step::Skip(end)
     }
 }
 
 impl Smb2 {
+    /// This is no message. Where none came before, the capture began in the middle of one.
+    fn lost(&self, dir: Dir, at: usize) -> Step {
+        if self.spoke[dir.index()] { Step::Malformed(at) } else { Step::Done }
+    }
+
     /// The messages of one packet, each but the last with an offset to the next.
     fn messages(&mut self, dir: Dir, mut bytes: &[u8], out: &mut Sink<'_>) {
         for _ in 0..16 {

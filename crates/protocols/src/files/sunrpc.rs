@@ -270,14 +270,18 @@ struct Rpc {
     messages: u32,
     /// By direction: the next fragment goes on with a message.
     continued: [bool; 2],
+    /// By direction: a message was read.
+    spoke: [bool; 2],
 }
 
 impl Parser for Rpc {
     fn stream(&mut self, dir: Dir, bytes: &[u8], out: &mut Sink<'_>) -> Step {
         let Some(mark) = Cursor::new(bytes).u32() else { return Step::Need(4) };
         let len = mark & 0x7fff_ffff;
+        // Where no message came before, the capture began in the middle of one.
+        let lost = if self.spoke[dir.index()] { Step::Malformed(0) } else { Step::Done };
         if len == 0 || len > RECORD_MAX {
-            return Step::Malformed(0);
+            return lost;
         }
         let wanted = 4 + (len as usize).min(LOOK_MAX);
         if bytes.len() < wanted {
@@ -287,8 +291,9 @@ impl Parser for Rpc {
         if !std::mem::replace(&mut self.continued[dir.index()], !last)
             && !self.message(dir, &bytes[4..wanted], out)
         {
-            return Step::Malformed(4);
+            return lost;
         }
+        self.spoke[dir.index()] = true;
         if self.messages > MESSAGES_MAX {
             return Step::Finished;
         }

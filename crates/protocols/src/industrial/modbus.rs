@@ -112,7 +112,7 @@ fn is_request(m: &Message<'_>) -> bool {
         5 => m.data.len() == 4 && matches!(number(2), 0 | 0xff00),
         6 => m.data.len() == 4,
         7 | 11 | 12 | 17 => m.data.is_empty(),
-        8 => m.data.len() >= 4 && m.data.len() % 2 == 0 && number(0) <= 20,
+        8 => m.data.len() >= 4 && m.data.len().is_multiple_of(2) && number(0) <= 20,
         15 => counted(4, number(2).div_ceil(8)),
         16 => counted(4, number(2).saturating_mul(2)),
         20 | 21 => m.data.first().is_some_and(|n| usize::from(*n) == m.data.len() - 1),

@@ -93,7 +93,7 @@ fn chunks(body: &[u8], count: usize, mut item: impl FnMut(u32, u8, &[u8])) -> Op
                 _ => return None,
             }
         }
-        while c.position() % 4 != 0 {
+        while !c.position().is_multiple_of(4) {
             (c.u8()? == 0).then_some(())?;
         }
     }
@@ -108,7 +108,7 @@ fn compound(bytes: &[u8]) -> Option<usize> {
         let packet = next(&mut c)?;
         let padding = !packet.padded
             || (c.is_empty()
-                && matches!(bytes.last(), Some(n) if *n > 0 && n % 4 == 0 && usize::from(*n) <= packet.body.len()));
+                && matches!(bytes.last(), Some(n) if *n > 0 && n.is_multiple_of(4) && usize::from(*n) <= packet.body.len()));
         if !padding || !(packet.is_sound() || packet.padded) {
             return None;
         }
@@ -201,11 +201,8 @@ pub(super) fn read(bytes: &[u8], out: &mut Sink<'_>) {
             out.push(SSRC, source);
         }
         match packet.kind {
-            200 => {
-                if body.skip(20).is_some() {
-                    reports(&mut body, packet.count, out);
-                }
-            }
+            // Time stamps and counts come first.
+            200 if body.skip(20).is_some() => reports(&mut body, packet.count, out),
             201 => reports(&mut body, packet.count, out),
             202 => {
                 let found = chunks(packet.body, packet.count.into(), |_, kind, value| match kind {

@@ -6,6 +6,9 @@
 //!
 //! SRTP (RFC 3711) leaves the header in clear and encrypts the rest, so it carries the label `rtp` too: nothing in a
 //! packet tells the two apart. RTCP on the same ports (RFC 5761) is read for its fields.
+//!
+//! Discord opens its RTP flows with a datagram of its own that asks for the client's address ("IP discovery"); it
+//! counts as a part of them.
 
 use std::cmp::Ordering;
 
@@ -31,7 +34,9 @@ pub const PROTOCOL: Protocol = Protocol {
     source: "RFC 3550, RFC 3551, RFC 3711, RFC 4571, RFC 5761",
     patterns: &[
         Pattern::udp().min(13).tests(&[masked(0, 0xc0, 0x80)]),
-        Pattern::tcp().min(15).tests(&[masked(2, 0xc0, 0x80)]),
+        Pattern::udp().len(74, 74).starts(&[0, 1, 0, 70]),
+        Pattern::udp().len(74, 74).starts(&[0, 2, 0, 70]),
+        Pattern::tcp().min(15).tests(&[masked(0, 0xf8, 0), masked(2, 0xc0, 0x80)]),
     ],
     identify,
     parser: Some(|| Box::new(Rtp::default())),
@@ -101,14 +106,32 @@ fn identify(p: &Probe<'_>) -> Verdict {
     if p.transport == Transport::Tcp {
         return stream(p.payload);
     }
-    // RTCP may come first.
-    if matches!(p.payload, [_, 192..=223, ..]) {
+    if let Some(answer) = discovery(p.payload) {
+        return if answer && p.dir == Dir::Client { Verdict::YesReversed } else { Verdict::Yes };
+    }
+    // RTCP may come first, or something that only looks like a discovery.
+    if matches!(p.payload, [_, 192..=223, ..] | [0, ..]) {
         return Verdict::Later;
     }
     if !is_sound(p.payload) {
         return Verdict::No;
     }
     if agree(p) { Verdict::Yes } else { Verdict::Later }
+}
+
+/// True for Discord's answer to an IP discovery, false for the request, `None` for anything else. Type, length, SSRC,
+/// 64 bytes for the address as text, empty in a request, and a port (Discord's API documentation, "Voice").
+fn discovery(bytes: &[u8]) -> Option<bool> {
+    let [0, kind @ (1 | 2), 0, 70, _, _, _, _, rest @ ..] = bytes else { return None };
+    let (address, port) = rest.split_at_checked(64)?;
+    let end = address.iter().position(|b| *b == 0)?;
+    let empty = address[end..].iter().all(|b| *b == 0);
+    let text = std::str::from_utf8(&address[..end]).ok()?;
+    let sound = match kind {
+        1 => end == 0,
+        _ => text.parse::<std::net::IpAddr>().is_ok(),
+    };
+    (empty && sound && port.len() == 2).then_some(*kind == 2)
 }
 
 /// Counts how often a packet follows the one before it in its direction. A follow is worth 60 bits against chance
@@ -140,7 +163,7 @@ fn exact_audio(a: &Header, b: &Header) -> bool {
     matches!(a.payload_type, 0 | 3 | 4 | 8 | 9 | 18)
         && b.sequence.wrapping_sub(a.sequence) == 1
         && (80..=480).contains(&moved)
-        && moved % 80 == 0
+        && moved.is_multiple_of(80)
 }
 
 /// Three packets behind each other, each with its length before it.
@@ -265,7 +288,9 @@ struct Rtp {
 impl Rtp {
     fn packet(&mut self, dir: Dir, bytes: &[u8], out: &mut Sink<'_>) -> bool {
         self.seen += 1;
-        if let (Some(header), true) = (Header::parse(bytes), is_sound(bytes)) {
+        if discovery(bytes).is_some() {
+            out.application("discord");
+        } else if let (Some(header), true) = (Header::parse(bytes), is_sound(bytes)) {
             if whatsapp(bytes) {
                 out.application("whatsapp");
             }
@@ -367,6 +392,23 @@ mod tests {
         let mut short = packet(96, 1, 1, 1);
         short[0] = 0x9f; // fifteen contributing sources and an extension do not fit
         assert_eq!(identify(&crate::testing::probe(Transport::Udp, &short)), Verdict::No);
+    }
+
+    #[test]
+    fn discords_ip_discovery_opens_a_flow() {
+        let mut ask = hex("00010046 0000abcd");
+        ask.resize(72, 0);
+        ask.extend([0xc3, 0x50]);
+        let mut answer = hex("00020046 0000abcd");
+        answer.extend(b"192.0.2.99");
+        answer.resize(72, 0);
+        answer.extend([0x12, 0x34]);
+        let seen = Flow::udp(50001).client(&ask).server(&answer).client(&packet(120, 1, 1, 0xabcd)).run();
+        assert_eq!((seen.protocol, seen.found.application), (ProtocolId::Rtp, Some("discord")));
+        assert_eq!(seen.show(PAYLOAD_TYPE), "120");
+        ask[40] = 1;
+        assert_eq!(Flow::udp(50001).client(&ask).run().protocol, ProtocolId::Unknown);
+        assert_eq!(identify(&crate::testing::probe(Transport::Udp, &answer)), Verdict::YesReversed);
     }
 
     #[test]

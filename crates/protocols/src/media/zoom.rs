@@ -81,12 +81,19 @@ fn identify(p: &Probe<'_>) -> Verdict {
     match bytes.first() {
         Some(1) if hello(bytes).is_some() => Verdict::Yes,
         // Its session must be that of a hello; and the first of a flow comes from the server.
-        Some(2) if p.earlier.iter().filter(other).any(|e| e.head[0] == 1 && e.head[3..] == bytes[3..16]) => {
+        Some(2)
+            if p.earlier
+                .iter()
+                .filter(other)
+                .any(|e| e.head[0] == 1 && bytes.get(3..16) == Some(&e.head[3..])) =>
+        {
             Verdict::Yes
         }
         Some(2) if ports && p.earlier.is_empty() => Verdict::Later,
         Some(kind @ (3 | 4)) if ports => {
-            let echo = |e: &Earlier| e.len >= 13 && e.head[0] == 7 - kind && e.head[1..13] == bytes[1..13];
+            let echo = |e: &Earlier| {
+                e.len >= 13 && e.head[0] == 7 - kind && bytes.get(1..13) == Some(&e.head[1..13])
+            };
             if p.earlier.iter().filter(other).any(echo) { Verdict::Yes } else { Verdict::Later }
         }
         Some(5) if ports && media(bytes).is_some() => {

@@ -74,7 +74,7 @@ fn identify(p: &Probe<'_>) -> Verdict {
     let at = opening.frame_at;
     let Some(&[flags, high, low, first]) = bytes.get(at..at + 4) else { return Verdict::Need(at + 4) };
     let len = usize::from(flags & 0x0f) << 16 | usize::from(high) << 8 | usize::from(low);
-    if len < 2 || len > FRAME_MAX || flags & 0xf0 != 0 {
+    if !(2..=FRAME_MAX).contains(&len) || flags & 0xf0 != 0 {
         return Verdict::No;
     }
     // Version 1: a list (0xf8). Later: field 2, the client's hello, with length.

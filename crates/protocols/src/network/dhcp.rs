@@ -169,11 +169,9 @@ fn option(code: u8, value: &[u8], out: &mut Sink<'_>) {
             }
         }
         54 => set_ip(SERVER_ID, value, out),
-        55 => {
-            if out.wants(PARAMETERS) {
-                let text: Vec<_> = value.iter().map(u8::to_string).collect();
-                out.set(PARAMETERS, text.join(","));
-            }
+        55 if out.wants(PARAMETERS) => {
+            let text: Vec<_> = value.iter().map(u8::to_string).collect();
+            out.set(PARAMETERS, text.join(","));
         }
         56 => out.set_text(MESSAGE, clean(value)),
         60 => out.set_text(VENDOR_CLASS, clean(value)),

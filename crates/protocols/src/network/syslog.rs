@@ -167,7 +167,7 @@ fn head(message: &[u8]) -> Option<Head<'_>> {
 /// The program's name before `[` or `:`.
 fn tag(text: &[u8]) -> Option<&[u8]> {
     let end = text.iter().take(65).position(|b| !(b.is_ascii_alphanumeric() || b"-_./%".contains(b)))?;
-    (end > 0 && matches!(text[end], b':' | b'[')).then(|| &text[..end])
+    (end > 0 && !text[0].is_ascii_digit() && matches!(text[end], b':' | b'[')).then(|| &text[..end])
 }
 
 /// The length before a message over TCP, and how many bytes it takes.

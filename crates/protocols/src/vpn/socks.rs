@@ -74,15 +74,22 @@ enum Host {
     Name(Vec<u8>),
 }
 
-/// A request of version 4: how long it is, user ID and name.
-fn request4(bytes: &[u8]) -> Option<(usize, &[u8], Option<&[u8]>)> {
+/// A request of version 4.
+struct Request4<'a> {
+    len: usize,
+    user: &'a [u8],
+    /// Only in 4a.
+    name: Option<&'a [u8]>,
+}
+
+fn request4(bytes: &[u8]) -> Option<Request4<'_>> {
     let mut c = Cursor::new(bytes);
     let (4, 1 | 2) = (c.u8()?, c.u8()?) else { return None };
     let port = c.u16()?;
     let ip = c.u32()?;
     let user = c.until(0)?;
     let name = if (1..=255).contains(&ip) { Some(c.until(0)?) } else { None };
-    (port != 0 && ip != 0).then_some((c.position(), user, name))
+    (port != 0 && ip != 0).then_some(Request4 { len: c.position(), user, name })
 }
 
 fn is_name(text: &[u8]) -> bool {
@@ -124,7 +131,7 @@ fn version5(client: &[u8], server: &[u8]) -> Verdict {
 }
 
 fn version4(client: &[u8], server: &[u8]) -> Verdict {
-    let Some((len, user, name)) = request4(client) else {
+    let Some(Request4 { len, user, name }) = request4(client) else {
         let ends = client.iter().skip(8).filter(|b| **b == 0).count();
         let named = matches!(client, [_, _, _, _, 0, 0, 0, 1..=255, ..]);
         return if client.len() < 512 && ends < 1 + usize::from(named) {
@@ -186,7 +193,7 @@ impl Socks {
         let mut c = Cursor::new(bytes);
         match self.client {
             State::Greeting if bytes[0] == 4 => {
-                let Some((len, user, name)) = request4(bytes) else {
+                let Some(Request4 { len, user, name }) = request4(bytes) else {
                     return (bytes.len() > 1024).then_some(Step::Malformed(0));
                 };
                 self.version4 = true;

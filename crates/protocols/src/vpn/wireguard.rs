@@ -68,7 +68,7 @@ fn identify(p: &Probe<'_>) -> Verdict {
             let named = index(bytes, 4);
             answers(4) || (named != 0 && of(2).any(|e| e.dir != p.dir && index(&e.head, 4) == named))
         }
-        [4, 0, 0, 0, ..] if bytes.len() % 16 == 0 => {
+        [4, 0, 0, 0, ..] if bytes.len().is_multiple_of(16) => {
             let (receiver, now) = (index(bytes, 4), counter(bytes));
             // A tunnel is keyed anew after two minutes: its counter stays far below this.
             receiver != 0
@@ -76,7 +76,7 @@ fn identify(p: &Probe<'_>) -> Verdict {
                 && of(4).any(|e| {
                     let before = counter(&e.head);
                     e.dir == p.dir
-                        && e.len % 16 == 0
+                        && e.len.is_multiple_of(16)
                         && index(&e.head, 4) == receiver
                         && (1..=64).contains(&now.wrapping_sub(before))
                 })

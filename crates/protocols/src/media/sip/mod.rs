@@ -74,7 +74,6 @@ pub const PROTOCOL: Protocol = Protocol {
     risks: RISKS,
     // RFC 3261's registrations are refreshed within minutes.
     idle_timeout_s: Some(300),
-    ..Protocol::BASE
 };
 
 /// A start line longer than this is not believed.
@@ -475,7 +474,7 @@ fn describe(body: &[u8], out: &mut Sink<'_>) {
         let mut expect = |port, protocol| out.fact(Fact::Expect { transport, address, port, protocol });
         expect(media.port, ProtocolId::Rtp);
         if !media.mux {
-            let port = media.rtcp_port.unwrap_or(media.port.saturating_add(1));
+            let port = media.rtcp_port.unwrap_or_else(|| media.port.saturating_add(1));
             expect(port, ProtocolId::Rtcp);
         }
     }

@@ -20,6 +20,8 @@ pub(super) struct Message<'a> {
     pub(super) transaction: [u8; 12],
     /// The attributes, unparsed.
     pub(super) body: &'a [u8],
+    /// Attributes are padded to four bytes. Microsoft's TURN is older than that rule and does without (MS-TURN §2.2).
+    padded: bool,
 }
 
 /// What the two class bits say (RFC 8489 §5).
@@ -42,7 +44,9 @@ impl<'a> Message<'a> {
         let len = c.u16()?;
         let cookie = c.u32()? == MAGIC_COOKIE;
         let transaction = c.array()?;
-        Some(Self { kind, cookie, transaction, body: c.take(len.into())? })
+        let message = Self { kind, cookie, transaction, body: c.take(len.into())?, padded: true };
+        let bare = Self { padded: false, ..message };
+        Some(if !message.is_sound() && bare.is_sound() { bare } else { message })
     }
 
     /// Bytes that it takes.
@@ -66,7 +70,7 @@ impl<'a> Message<'a> {
 
     /// The attributes in order. Ends early where one does not fit.
     pub(super) fn attributes(&self) -> Attributes<'a> {
-        Attributes { c: Cursor::new(self.body) }
+        Attributes { c: Cursor::new(self.body), padded: self.padded }
     }
 
     /// True if the attributes fill the body exactly. The padding of the last one may be missing: some senders leave
@@ -77,11 +81,16 @@ impl<'a> Message<'a> {
         attributes.c.is_empty()
     }
 
+    /// True if its first attribute is MS-TURN's own magic cookie: its messages need not have the other one.
+    pub(super) fn is_microsoft(&self) -> bool {
+        self.body.starts_with(&[0x00, 0x0f, 0x00, 0x04, 0x72, 0xc6, 0x4b, 0xc6]) && self.is_sound()
+    }
+
     /// True if it is one of RFC 3489 whose every attribute is known and has a length that it can have. Used where no
     /// cookie vouches for it.
     pub(super) fn is_classic(&self) -> bool {
         matches!(self.kind, 0x0001 | 0x0101 | 0x0111 | 0x0002 | 0x0102 | 0x0112)
-            && self.body.len() % 4 == 0
+            && self.body.len().is_multiple_of(4)
             && self.is_sound()
             && self.attributes().all(|(kind, value)| match kind {
                 // Addresses: family, port, 4 or 16 bytes.
@@ -91,7 +100,7 @@ impl<'a> Message<'a> {
                 0x0006 | 0x0007 => !value.is_empty() && value.len() <= 512,
                 0x0008 => value.len() == 20,
                 0x0009 => value.len() >= 4 && value[..2] == [0, 0] && matches!(value[2], 1..=6),
-                0x000a => value.len() % 2 == 0,
+                0x000a => value.len().is_multiple_of(2),
                 0x0101 => value.len() == 20,
                 0x8022 => value.len() <= 763,
                 0x8028 => value.len() == 4,
@@ -103,6 +112,7 @@ impl<'a> Message<'a> {
 /// Iterates over type and value of the attributes.
 pub(super) struct Attributes<'a> {
     c: Cursor<'a>,
+    padded: bool,
 }
 
 impl<'a> Iterator for Attributes<'a> {
@@ -112,7 +122,7 @@ impl<'a> Iterator for Attributes<'a> {
         let mut c = self.c;
         let kind = c.u16()?;
         let value = c.vec16()?;
-        let padding = value.len().wrapping_neg() % 4;
+        let padding = if self.padded { value.len().wrapping_neg() % 4 } else { 0 };
         c.skip(padding.min(c.remaining()))?;
         self.c = c;
         Some((kind, value))

@@ -5,8 +5,8 @@
 //! length (RFC 4571, as ICE-TCP does), or behind Microsoft's four-byte TURN header.
 //!
 //! A flow that begins with STUN usually goes on with something else on the same ports (RFC 7983): DTLS, SRTP, SRTCP or
-//! TURN's ChannelData. A DTLS handshake takes the label over, because it is what the flow turned out to carry; media
-//! does not, because what comes over a relay or an ICE pair is still found by the name of the session that set it up.
+//! TURN's ChannelData. DTLS takes the label over, unless it comes through a relay: it is what the flow turned out to
+//! carry. Media alone does not; that it is there is in the field `carries`.
 //!
 //! Applications are named only by what the standard leaves to vendors: attributes in the private ranges with the
 //! structure their vendor gives them. Realms that are domain names become the host name, and the catalog names those.
@@ -53,7 +53,15 @@ pub const PROTOCOL: Protocol = Protocol {
         Pattern::udp().min(20).starts(&[0x00, 0x02]),
         Pattern::udp().min(20).starts(&[0x01, 0x02]),
         Pattern::udp().min(20).starts(&[0x01, 0x12]),
-        // Microsoft's multiplexed TURN: a session ID before the message.
+        // Microsoft's TURN: its own cookie is the first attribute.
+        Pattern::udp().min(28).tests(&[
+            masked(0, 0xc0, 0),
+            byte(20, 0),
+            byte(21, 0x0f),
+            byte(22, 0),
+            byte(23, 4),
+        ]),
+        // The same, multiplexed: a session ID before the message.
         Pattern::udp().min(32).tests(&[
             byte(0, 0xff),
             byte(1, 0x10),
@@ -122,7 +130,7 @@ fn stream(bytes: &[u8]) -> Verdict {
         Framing::Length => u16::from_be_bytes([bytes[0], bytes[1]]).into(),
         Framing::Microsoft => u16::from_be_bytes([bytes[2], bytes[3]]).into(),
     };
-    if framed != len || len % 4 != 0 || len > 2048 {
+    if framed != len || !len.is_multiple_of(4) || len > 2048 {
         return Verdict::No;
     }
     if message.len() < len {
@@ -143,8 +151,10 @@ fn framing(bytes: &[u8]) -> Option<Framing> {
 
 fn datagram(p: &Probe<'_>) -> Verdict {
     let Some(message) = parse_datagram(p.payload) else { return Verdict::No };
-    let sure = if message.cookie {
-        message.is_sound() || message.body.len() % 4 == 0
+    let sure = if message.is_microsoft() {
+        true
+    } else if message.cookie {
+        message.is_sound() || message.body.len().is_multiple_of(4)
     } else if !message.is_classic() {
         return Verdict::No;
     } else {
@@ -236,7 +246,7 @@ impl Parser for Stun {
                 Some(message) => self.read(dir, &message, out),
                 None => return Step::Malformed(at),
             },
-            Some(_) if framing != Framing::Bare => self.beside(dir, inner, out),
+            Some(_) if framing != Framing::Bare => self.beside(dir, inner, false, out),
             _ => {}
         }
         Step::Consumed(frame.len())
@@ -253,7 +263,7 @@ impl Parser for Stun {
             }
             self.read(dir, &message, out);
         } else {
-            self.beside(dir, bytes, out);
+            self.beside(dir, bytes, false, out);
         }
         let busy = self.dtls.is_some() && !self.dtls_done;
         if self.seen < DATAGRAMS_MAX || (busy && self.seen < u8::MAX) {
@@ -334,12 +344,14 @@ impl Stun {
     }
 
     /// What is not STUN on a STUN flow, told apart by its first byte (RFC 7983).
-    fn beside(&mut self, dir: Dir, bytes: &[u8], out: &mut Sink<'_>) {
+    fn beside(&mut self, dir: Dir, bytes: &[u8], relayed: bool, out: &mut Sink<'_>) {
         match bytes.first() {
             Some(20..=63) if is_dtls(bytes) => {
                 out.push(CARRIES, "dtls");
-                if self.dtls.is_none() && bytes[0] == 22 {
+                if !relayed {
                     out.relabel(ProtocolId::Dtls);
+                }
+                if self.dtls.is_none() && bytes[0] == 22 {
                     self.dtls = ProtocolId::Dtls.get().parser.map(|new| new());
                 }
                 if let (Some(dtls), false) = (&mut self.dtls, self.dtls_done) {
@@ -352,7 +364,7 @@ impl Stun {
                 if let Some(inner) = framed.and_then(|n| bytes.get(4..4 + n)) {
                     out.push(CARRIES, "channel-data");
                     if inner.first().is_some_and(|b| !(64..=79).contains(b)) {
-                        self.beside(dir, inner, out);
+                        self.beside(dir, inner, true, out);
                     }
                 }
             }
@@ -366,10 +378,18 @@ impl Stun {
     }
 }
 
-/// A DTLS record that fits: type, version 1.0 or 1.2, length.
-fn is_dtls(bytes: &[u8]) -> bool {
-    matches!(bytes, [20..=25, 0xfe, 0xfd | 0xff, _, _, _, _, _, _, _, _, high, low, rest @ ..]
-        if usize::from(u16::from_be_bytes([*high, *low])) <= rest.len())
+/// DTLS records of version 1.0 or 1.2 that fill the datagram.
+fn is_dtls(mut bytes: &[u8]) -> bool {
+    loop {
+        let [20..=25, 0xfe, 0xfd | 0xff, _, _, _, _, _, _, _, _, high, low, rest @ ..] = bytes else {
+            return false;
+        };
+        match rest.get(usize::from(u16::from_be_bytes([*high, *low]))..) {
+            Some([]) => return true,
+            Some(next) => bytes = next,
+            None => return false,
+        }
+    }
 }
 
 fn is_domain(text: &[u8]) -> bool {

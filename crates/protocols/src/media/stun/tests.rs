@@ -101,7 +101,7 @@ fn vendors_attributes_name_the_application() {
 
 #[test]
 fn what_is_multiplexed_is_seen() {
-    let dtls = hex("16fefd0000000000000000000401000000");
+    let dtls = hex("16fefd000000000000000000040100000016fefd000000000000000100020100");
     let rtp: Vec<_> =
         (0..3u8).map(|n| hex(&format!("806f00{n:02x}000010{n:02x}00a1b2c3d4e5f60718293a4b"))).collect();
     let seen = Flow::udp(40000)
@@ -116,6 +116,21 @@ fn what_is_multiplexed_is_seen() {
     let seen = Flow::udp(40000).client(&request()).client(&dtls).run();
     assert_eq!(seen.protocol, ProtocolId::Dtls);
     assert_eq!(seen.show(CARRIES), "dtls");
+    // Through a relay it stays STUN.
+    let relayed = [&[0x40, 0, 0, dtls.len() as u8][..], &dtls].concat();
+    let seen = Flow::udp(40000).client(&request()).client(&relayed).run();
+    assert_eq!(seen.protocol, ProtocolId::Stun);
+    assert_eq!(seen.show(CARRIES), "channel-data,dtls");
+}
+
+#[test]
+fn microsofts_turn_without_padding_and_without_the_cookie() {
+    // Its cookie, MS-Version 6, a user name of five bytes, a lifetime.
+    let message = hex("000400210a0b0c0d b7e7a701bc34d686fa87dfae
+         000f000472c64bc6 8008000400000006 000600056162636465 000d00040000003c");
+    let seen = Flow::udp(3478).client(&message).run();
+    assert_eq!((seen.protocol, seen.found.application), (ProtocolId::Stun, Some("teams")));
+    assert_eq!(seen.show(USERNAME), "abcde");
 }
 
 #[test]

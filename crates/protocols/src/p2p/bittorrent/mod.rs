@@ -159,9 +159,10 @@ impl Parser for Bittorrent {
         let Some(kind) = rest.first().filter(|_| len > 0) else {
             return if len == 0 { Step::Consumed(4) } else { Step::Need(5) };
         };
-        if len > 4 * 1024 * 1024 || !matches!(kind, 0..=23) {
+        if len > 4 * 1024 * 1024 {
             return Step::Malformed(0);
         }
+        // Other extensions have numbers of their own.
         if *kind != 20 {
             return Step::Skip(4 + u64::from(len));
         }

@@ -41,7 +41,7 @@ pub(super) fn parse(bytes: &[u8]) -> Option<Packet<'_>> {
         let value = c.vec8()?;
         // Selective acknowledgement; extension bits; close reason.
         let fits = match kind {
-            1 => !value.is_empty() && value.len() <= 128 && value.len() % 4 == 0,
+            1 => !value.is_empty() && value.len() <= 128 && value.len().is_multiple_of(4),
             2 => value.len() == 8,
             3 => value.len() == 4,
             _ => false,

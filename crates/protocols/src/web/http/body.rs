@@ -81,8 +81,11 @@ impl Body {
             return;
         }
         if dir == Dir::Client && self.declared.starts_with("application/x-www-form-urlencoded") {
-            if let Some(name) = judge::secret_parameter(head) {
+            if let Some(name) = secrets::secret_parameter(head) {
                 out.risk(&risk::CLEAR_TEXT_CREDENTIALS, || format!("http.form={name}"));
+            }
+            if let Some(pattern) = attack::form_attack(head) {
+                out.risk(&EXPLOIT_ATTEMPT, || format!("http.form holds {pattern}"));
             }
         }
         let Some(found) = magic::file_type(head) else { return };

@@ -7,20 +7,23 @@
 //! `http2` after an upgrade; their fields are these, `http.*`, too. After CONNECT and unknown upgrades the stream is
 //! identified anew.
 //!
-//! `message` reads heads, `parser` follows the messages, `body` what they carry, `magic` names files, `judge` finds
-//! attacks.
+//! `message` reads lines, `headers` takes in what heads tell, `parser` follows the messages, `body` what they carry;
+//! `magic` names files; `attack`, `secrets` and `software` judge.
 //!
 //! Limits: a line has at most 32 KiB and a head 64 KiB, else the direction is given up; 64 requests wait for their
 //! responses at a time; content encodings are not undone; of multipart forms only the whole is seen; HTTP/0.9 is not
 //! recognised. Without events the flow is done with after three transactions, or when their bodies' first kilobyte was
 //! seen.
 
+pub mod attack;
 mod body;
-pub mod judge;
+pub(in crate::web) mod headers;
 pub mod magic;
 mod matcher;
 pub mod message;
 mod parser;
+pub mod secrets;
+pub mod software;
 
 use crate::names::dns::{ERROR_CODE, IDN_HOMOGRAPH, IDN_NAME, INVALID_CHARACTERS};
 use crate::{Dir, Family, Pattern, Probe, Protocol, ProtocolId, Risk, Verdict, fields, risk, risks, tcp};
@@ -72,17 +75,17 @@ risks! {
     BINARY_TRANSFER: Medium Server "binary-transfer" "A program or installer comes over unencrypted HTTP, where anybody on the way can change it. Known by its first bytes.";
     DISGUISED_EXECUTABLE: High Server "disguised-executable" "A program or script comes under the Content-Type of something harmless (image, text, audio …).";
     CONTENT_MISMATCH: Low Server "content-mismatch" "A body's first bytes contradict its Content-Type. Mostly a badly set-up server.";
-    SUSPICIOUS_USER_AGENT: Medium Client "suspicious-user-agent" "The user agent is that of a scanner or attack tool, empty, without letters, over 768 bytes long, or has control characters. The list is in web/http/judge.rs. Harmless if the scan was ordered.";
+    SUSPICIOUS_USER_AGENT: Medium Client "suspicious-user-agent" "The user agent is that of a scanner or attack tool, empty, without letters, one word of random letters, over 768 bytes long, or has control characters. The list is in web/http/software.rs. Harmless if the scan was ordered.";
     SCRIPTED_CLIENT: Low Client "scripted-client" "The client is a script, a library or a command-line tool by its user agent. Ordinary on servers.";
     CRAWLER: Low Client "crawler" "The client says that it is a crawler.";
-    SQL_INJECTION: High Client "url-sql-injection" "The URL holds SQL as injections do. The patterns are in web/http/judge.rs.";
-    XSS: High Client "url-xss" "The URL holds script as cross-site scripting does. The patterns are in web/http/judge.rs.";
-    COMMAND_INJECTION: Severe Client "url-command-injection" "The URL holds commands or code for the server to run. The patterns are in web/http/judge.rs.";
-    PATH_TRAVERSAL: High Client "url-path-traversal" "The URL leads out of the served tree or to a system's file. The patterns are in web/http/judge.rs.";
-    SUSPICIOUS_URL: Medium Client "suspicious-url" "The URL is one that only probes ask for (/.env, /.git/, setup.cgi …). The list is in web/http/judge.rs.";
-    EXPLOIT_ATTEMPT: Severe Client "exploit-attempt" "A header holds a Log4j look-up (CVE-2021-44228) or a shell function (CVE-2014-6271).";
+    SQL_INJECTION: High Client "url-sql-injection" "The URL holds SQL as injections do. The patterns are in web/http/attack.rs.";
+    XSS: High Client "url-xss" "The URL holds script as cross-site scripting does. The patterns are in web/http/attack.rs.";
+    COMMAND_INJECTION: Severe Client "url-command-injection" "The URL holds commands or code for the server to run. The patterns are in web/http/attack.rs.";
+    PATH_TRAVERSAL: High Client "url-path-traversal" "The URL leads out of the served tree or to a system's file. The patterns are in web/http/attack.rs.";
+    SUSPICIOUS_URL: Medium Client "suspicious-url" "The URL is one that only probes ask for (/.env, /.git/, setup.cgi …). The list is in web/http/attack.rs.";
+    EXPLOIT_ATTEMPT: Severe Client "exploit-attempt" "A header or form holds a Log4j look-up (CVE-2021-44228) or a shell function (CVE-2014-6271).";
     SUSPICIOUS_HEADER: Medium Both "suspicious-header" "A head breaks the rules in a way that request smuggling uses: Content-Length twice with different values or besides Transfer-Encoding, blanks before a colon, two Host headers, a line without a colon.";
-    OBSOLETE_SERVER: Low Server "obsolete-server" "The server says that it runs a version which nobody mends any more. Distributions may have mended it all the same. The versions are in web/http/judge.rs.";
+    OBSOLETE_SERVER: Low Server "obsolete-server" "The server says that it runs a version which nobody mends any more. Distributions may have mended it all the same. The versions are in web/http/software.rs.";
 }
 
 /// Those above and those that DNS raises too.

@@ -4,12 +4,10 @@
 use std::collections::VecDeque;
 
 use super::body::Body;
-use super::judge::{self, Agent, Attack};
+use super::headers::{framing, host_risks, request_header, response_header, url_risks};
 use super::message::{self, RequestLine, StatusLine};
 use super::*;
-use crate::names::dns::idn_risks;
-use crate::web::websocket;
-use crate::{Event, FieldRef, LIST_MAX, Parser, Sink, Step, Value, common};
+use crate::{Event, FieldRef, LIST_MAX, Parser, Sink, Step, Value};
 
 /// The longest line.
 const LINE_BYTES_MAX: usize = 32 * 1024;
@@ -44,7 +42,7 @@ enum State {
 
 /// What the stream becomes.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
-enum Upgrade {
+pub(super) enum Upgrade {
     #[default]
     None,
     Websocket,
@@ -54,44 +52,44 @@ enum Upgrade {
 
 /// The message that a direction is at.
 #[derive(Default)]
-struct Message {
-    response: bool,
+pub(super) struct Message {
+    pub(super) response: bool,
     depth: u64,
-    code: u16,
+    pub(super) code: u16,
     began_ns: i64,
-    length: Option<u64>,
-    chunked: bool,
-    hosts: u8,
-    upgrade: Upgrade,
+    pub(super) length: Option<u64>,
+    pub(super) chunked: bool,
+    pub(super) hosts: u8,
+    pub(super) upgrade: Upgrade,
 }
 
 #[derive(Default)]
-struct Half {
+pub(super) struct Half {
     state: State,
     /// The beginning of a line whose end is not there yet.
     line: Vec<u8>,
     head_bytes: usize,
     /// Messages that were read to their end.
     complete: u32,
-    message: Message,
-    body: Body,
+    pub(super) message: Message,
+    pub(super) body: Body,
 }
 
 /// A request, and what is to be told of it with its response.
 #[derive(Default)]
-struct Exchange {
+pub(super) struct Exchange {
     depth: u64,
     began_ns: i64,
     asked: bool,
     head: bool,
     connect: bool,
-    upgrade: Upgrade,
+    pub(super) upgrade: Upgrade,
     fields: Vec<(FieldRef, Value)>,
     request_len: u64,
 }
 
 impl Exchange {
-    fn add(&mut self, field: FieldRef, value: Value, out: &Sink<'_>) {
+    pub(super) fn add(&mut self, field: FieldRef, value: Value, out: &Sink<'_>) {
         if !out.wants_events() {
             return;
         }
@@ -110,7 +108,6 @@ impl Exchange {
 /// What to do after a line.
 enum Next {
     Go,
-    NotMine,
     Malformed,
     Finished,
     /// Both directions carry something else from here on.
@@ -138,8 +135,6 @@ impl Http {
                     self.response(dir, status, out);
                 } else if let Some(request) = message::request_line(line) {
                     self.request(dir, request, out);
-                } else if self.depth == 0 {
-                    return Next::NotMine;
                 } else {
                     // Framing that was trusted so far proves wrong; else the other end just speaks something else.
                     if half.complete > 0 {
@@ -195,7 +190,7 @@ impl Http {
             Some(name) => Value::Name(name),
             None => Value::text(line.method),
         };
-        let target = judge::redact(line.target);
+        let target = secrets::redact(line.target);
         let version = version(line.minor);
         out.set(METHOD, method.clone());
         out.push(METHODS, method.clone());
@@ -292,7 +287,7 @@ impl Http {
                 format!("blank before the colon of {}", String::from_utf8_lossy(name))
             });
         }
-        if let Some(pattern) = judge::header_attack(value) {
+        if let Some(pattern) = attack::header_attack(value) {
             let shown = String::from_utf8_lossy(name.get(..64).unwrap_or(name)).into_owned();
             out.risk(&EXPLOIT_ATTEMPT, || format!("{shown} holds {pattern}"));
         }
@@ -484,7 +479,6 @@ impl Parser for Http {
                     let line = line.strip_suffix(b"\r").unwrap_or(line);
                     match self.line(dir, line, out) {
                         Next::Go => {}
-                        Next::NotMine => return Step::NotMine,
                         Next::Malformed => return Step::Malformed(at),
                         Next::Finished => return Step::Finished,
                         Next::Switch(to) => return Step::Switch(at, to),
@@ -554,203 +548,4 @@ fn tell(mut exchange: Exchange, response_len: Option<u64>, out: &mut Sink<'_>) {
 
 fn version(minor: u8) -> &'static str {
     ["1.0", "1.1"].get(usize::from(minor)).copied().unwrap_or("1.x")
-}
-
-/// Headers that say how long the body is, and what it is. True if it was one.
-fn framing(half: &mut Half, name: &[u8], value: &[u8], out: &mut Sink<'_>) -> bool {
-    let Half { message, body, .. } = half;
-    match name {
-        b"content-length" => {
-            let length = std::str::from_utf8(value).ok().and_then(|v| v.parse().ok());
-            match (message.length, length) {
-                (_, None) => out.risk(&SUSPICIOUS_HEADER, || "Content-Length is no number".to_owned()),
-                (Some(one), Some(other)) if one != other => {
-                    out.risk(&SUSPICIOUS_HEADER, || format!("Content-Length {one} and {other}"));
-                }
-                _ => message.length = length,
-            }
-            if message.response
-                && let Some(length) = length
-            {
-                out.set(CONTENT_LENGTH, length);
-            }
-        }
-        b"transfer-encoding" => {
-            let last = value.rsplit(|b| *b == b',').next().unwrap_or_default().trim_ascii();
-            message.chunked = last.eq_ignore_ascii_case(b"chunked");
-        }
-        b"content-encoding" => body.encoded = !value.eq_ignore_ascii_case(b"identity") && !value.is_empty(),
-        b"content-disposition" => {
-            if let Some(filename) = message::parameter(value, "filename") {
-                let filename: String = filename.chars().take(256).collect();
-                out.push(FILENAME, filename.clone());
-                body.filename = Some(filename);
-            }
-        }
-        b"content-type" => {
-            let plain = value.split(|b| *b == b';').next().unwrap_or_default().trim_ascii();
-            let plain = plain.get(..128).unwrap_or(plain).to_ascii_lowercase();
-            body.declared = String::from_utf8_lossy(&plain).into();
-            out.set_text(if message.response { CONTENT_TYPE } else { REQUEST_CONTENT_TYPE }, value);
-        }
-        b"upgrade" => {
-            message.upgrade = if value.eq_ignore_ascii_case(b"websocket") {
-                Upgrade::Websocket
-            } else if value.eq_ignore_ascii_case(b"h2c") {
-                Upgrade::H2c
-            } else {
-                Upgrade::Other
-            };
-            if message.response && message.code == 101 {
-                out.set_text(UPGRADE, value.get(..64).unwrap_or(value));
-            }
-            // The request's is needed with the response.
-            return message.response;
-        }
-        _ => return false,
-    }
-    if message.length.is_some() && message.chunked {
-        out.risk(&SUSPICIOUS_HEADER, || "Content-Length besides Transfer-Encoding".to_owned());
-    }
-    true
-}
-
-fn request_header(half: &mut Half, exchange: &mut Exchange, name: &[u8], value: &[u8], out: &mut Sink<'_>) {
-    let text = |value: &[u8]| Value::text(value.get(..1024).unwrap_or(value));
-    match name {
-        b"host" => {
-            half.message.hosts += 1;
-            if half.message.hosts == 2 {
-                out.risk(&SUSPICIOUS_HEADER, || "two Host headers".to_owned());
-            }
-            let host = message::host_of(value);
-            out.hostname(host);
-            out.set_text(HOST, value);
-            exchange.add(HOST, text(value), out);
-            host_risks(host, out);
-        }
-        b"user-agent" => {
-            out.set_text(common::USER_AGENT, value);
-            out.set_text(USER_AGENT, value);
-            exchange.add(USER_AGENT, text(value), out);
-            let shown = || String::from_utf8_lossy(value.get(..128).unwrap_or(value)).into_owned();
-            match judge::agent(value) {
-                Some(Agent::Suspicious(rule)) => {
-                    out.risk(&SUSPICIOUS_USER_AGENT, || format!("http.user_agent={} rule={rule}", shown()));
-                }
-                Some(Agent::Crawler(_)) => out.risk(&CRAWLER, || format!("http.user_agent={}", shown())),
-                Some(Agent::Script(_)) => {
-                    out.risk(&SCRIPTED_CLIENT, || format!("http.user_agent={}", shown()))
-                }
-                None => {}
-            }
-        }
-        b"referer" => {
-            let value = judge::redact(value);
-            out.set_text(REFERRER, &value);
-            exchange.add(REFERRER, text(&value), out);
-        }
-        b"origin" => {
-            out.set_text(ORIGIN, value);
-            exchange.add(ORIGIN, text(value), out);
-        }
-        b"authorization" | b"proxy-authorization" => authorization(exchange, name, value, out),
-        b"upgrade" => exchange.upgrade = half.message.upgrade,
-        b"x-forwarded-for" | b"forwarded" | b"x-forwarded-from" | b"client-ip" | b"via"
-        | b"xroxy-connection" | b"proxy-connection" => {
-            if name == b"x-forwarded-for" {
-                out.set_text(X_FORWARDED_FOR, value);
-            }
-            let upper = String::from_utf8_lossy(name).to_ascii_uppercase();
-            let shown = format!("{upper} -> {}", String::from_utf8_lossy(value.get(..256).unwrap_or(value)));
-            exchange.add(PROXIED, Value::from(shown.clone()), out);
-            out.push(PROXIED, shown);
-        }
-        b"sec-websocket-protocol" => out.set_text(websocket::SUBPROTOCOL, value),
-        _ => {}
-    }
-}
-
-fn response_header(half: &mut Half, exchange: &mut Exchange, name: &[u8], value: &[u8], out: &mut Sink<'_>) {
-    match name {
-        b"server" | b"x-powered-by" => {
-            out.set_text(if name == b"server" { SERVER } else { POWERED_BY }, value);
-            if let Some((product, why)) = judge::obsolete(value) {
-                out.risk(&OBSOLETE_SERVER, || format!("http.server={product} ({why})"));
-            }
-        }
-        b"location" if (300..400).contains(&half.message.code) => {
-            out.set_text(LOCATION, &judge::redact(value))
-        }
-        b"sec-websocket-protocol" => {
-            out.replace(websocket::SUBPROTOCOL, Value::text(value.get(..256).unwrap_or(value)))
-        }
-        b"via" => {
-            let shown = format!("VIA -> {}", String::from_utf8_lossy(value.get(..256).unwrap_or(value)));
-            exchange.add(PROXIED, Value::from(shown), out);
-        }
-        _ => {}
-    }
-}
-
-/// Basic authentication sends user name and password as they are (RFC 7617), Digest only the name (RFC 7616).
-fn authorization(exchange: &mut Exchange, name: &[u8], value: &[u8], out: &mut Sink<'_>) {
-    let (scheme, rest) = value.split_at(value.iter().position(|b| *b == b' ').unwrap_or(value.len()));
-    let user = if scheme.eq_ignore_ascii_case(b"basic") {
-        let decoded = message::base64_decode(rest.trim_ascii().get(..1024).unwrap_or(rest.trim_ascii()));
-        let Some(colon) = decoded.iter().position(|b| *b == b':') else { return };
-        let user = String::from_utf8_lossy(decoded.get(..colon.min(128)).unwrap_or_default()).into_owned();
-        let header = String::from_utf8_lossy(name).into_owned();
-        out.risk(&risk::CLEAR_TEXT_CREDENTIALS, || format!("http.{header}=Basic http.username={user}"));
-        user
-    } else if scheme.eq_ignore_ascii_case(b"digest") {
-        let key = b"username=\"";
-        let Some(at) = rest.windows(key.len()).position(|w| w.eq_ignore_ascii_case(key)) else { return };
-        let user = rest[at + key.len()..].split(|b| *b == b'"').next().unwrap_or_default();
-        String::from_utf8_lossy(user.get(..128).unwrap_or(user)).into_owned()
-    } else {
-        return;
-    };
-    exchange.add(USERNAME, Value::from(user.clone()), out);
-    out.set(USERNAME, user);
-}
-
-fn host_risks(host: &[u8], out: &mut Sink<'_>) {
-    let odd = |b: &u8| !(b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_' | b':' | b'%'));
-    if host.iter().any(odd) {
-        out.risk(&INVALID_CHARACTERS, || {
-            format!("http.host={}", String::from_utf8_lossy(host.get(..128).unwrap_or(host)).escape_debug())
-        });
-        return;
-    }
-    // Only an address ends in a figure or holds a colon.
-    if host.last().is_some_and(u8::is_ascii_digit) || host.contains(&b':') {
-        let address = std::str::from_utf8(host).ok().and_then(|h| h.parse::<std::net::IpAddr>().ok());
-        if let Some(address) = address {
-            out.risk(&NUMERIC_IP_HOST, || format!("http.host={address}"));
-        }
-    } else if host.windows(4).any(|w| w.eq_ignore_ascii_case(b"xn--")) {
-        host.split(|b| *b == b'.').for_each(|label| idn_risks(label, out));
-    }
-}
-
-fn url_risks(target: &[u8], shown: &[u8], out: &mut Sink<'_>) {
-    let shown = || String::from_utf8_lossy(shown.get(..256).unwrap_or(shown)).into_owned();
-    if let Some((attack, pattern)) = judge::attack(target) {
-        let risk = match attack {
-            Attack::Sql => &SQL_INJECTION,
-            Attack::Xss => &XSS,
-            Attack::Command => &COMMAND_INJECTION,
-            Attack::Traversal => &PATH_TRAVERSAL,
-        };
-        out.risk(risk, || format!("http.uri={} pattern={pattern}", shown()));
-    }
-    if let Some(file) = judge::probed(target) {
-        out.risk(&SUSPICIOUS_URL, || format!("http.uri={} pattern={file}", shown()));
-    }
-    if let Some(query) = target.iter().position(|b| *b == b'?')
-        && let Some(name) = judge::secret_parameter(&target[query + 1..])
-    {
-        out.risk(&risk::CLEAR_TEXT_CREDENTIALS, || format!("http.uri parameter {name}"));
-    }
 }

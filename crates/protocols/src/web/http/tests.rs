@@ -377,6 +377,7 @@ fn bounds() {
 }
 
 proptest::proptest! {
+    #![proptest_config(proptest::test_runner::Config::with_cases(48))]
     #[test]
     fn nothing_panics(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..300), at in 0usize..200) {
         let mut response = RESPONSE.to_vec();
