@@ -10,6 +10,8 @@ mod jsonl;
 mod out;
 mod parquet;
 mod select;
+#[cfg(test)]
+mod tests;
 mod time;
 mod zeek;
 

@@ -168,9 +168,10 @@ mod tests {
         assert_eq!(Flow::udp(50000).client(ANSWER).run().protocol, ProtocolId::Ssdp);
         let other = b"HTTP/1.1 200 OK\r\nServer: something\r\n\r\n";
         assert_eq!(Flow::udp(1900).client(other).run().protocol, ProtocolId::Unknown);
+        // The same method, but SIP's.
         assert_eq!(
             Flow::udp(1900).client(b"NOTIFY sip:a@b SIP/2.0\r\n\r\n").run().protocol,
-            ProtocolId::Unknown
+            ProtocolId::Sip
         );
     }
 }

@@ -439,7 +439,9 @@ mod tests {
         unknown(Flow::tcp(1080).client(&[5, 1, 0]).server(&[5, 2]));
         unknown(Flow::tcp(1080).client(&[5, 2, 0, 0]).server(&[5, 0]));
         unknown(Flow::tcp(1080).client(&[5, 1, 0, 77, 77]).server(&[5, 0]));
-        unknown(Flow::tcp(1080).client(&[5, 1, 0]).server(b"220 mail.example.org ESMTP\r\n"));
+        // The server's greeting says what this is.
+        let seen = Flow::tcp(1080).client(&[5, 1, 0]).server(b"220 mail.example.org ESMTP\r\n").run();
+        assert_eq!(seen.protocol, ProtocolId::Smtp);
         unknown(Flow::tcp(1080).client(&[4, 1, 0, 80, 192, 0, 2, 1, 0]));
         unknown(Flow::tcp(1080).client(&[4, 1, 0, 80, 192, 0, 2, 1, 0]).server(&[4, 0x5a, 0, 0, 0, 0, 0, 0]));
     }

@@ -29,7 +29,8 @@ use daylight_protocols::{FieldRef, Value};
 use crate::{StoreError, Writer};
 use log::Log;
 use rows::Row;
-use tables::{Col, From};
+use tables::Col;
+pub(crate) use tables::From;
 
 pub(crate) struct Zeek {
     conn: Log,
@@ -46,12 +47,23 @@ struct Table {
     log: Log,
 }
 
+/// The logs of transactions, by the events' kind, which is also the log's name.
+pub(crate) const TABLES: &[(&str, &[Col])] = &[
+    ("dns", tables::DNS),
+    ("ssl", tables::SSL),
+    ("http", tables::HTTP),
+    ("x509", tables::X509),
+    ("quic", tables::QUIC),
+    ("files", tables::FILES),
+    ("ssh", tables::SSH),
+];
+
 /// So many certificates are remembered as written.
 const CERTIFICATES_MAX: usize = 100_000;
 
 impl Zeek {
     pub(crate) fn new(folder: &Path) -> Self {
-        let table = |kind, columns: &'static [Col]| Table {
+        let table = |&(kind, columns): &(&'static str, &'static [Col])| Table {
             kind,
             columns,
             fields: columns.iter().map(fields).collect(),
@@ -59,15 +71,7 @@ impl Zeek {
         };
         Self {
             conn: Log::new(folder, "conn", conn::COLUMNS.iter().copied()),
-            others: vec![
-                table("dns", tables::DNS),
-                table("ssl", tables::SSL),
-                table("http", tables::HTTP),
-                table("x509", tables::X509),
-                table("quic", tables::QUIC),
-                table("files", tables::FILES),
-                table("ssh", tables::SSH),
-            ],
+            others: TABLES.iter().map(table).collect(),
             certificates: HashSet::new(),
         }
     }

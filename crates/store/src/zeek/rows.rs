@@ -8,7 +8,7 @@ use super::conn::transport;
 use super::text;
 
 /// What a row is made of.
-pub(super) struct Row<'a> {
+pub(crate) struct Row<'a> {
     pub(super) record: &'a EventRecord,
 }
 

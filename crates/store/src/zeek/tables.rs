@@ -4,14 +4,14 @@ use super::rows;
 use super::rows::Row;
 
 /// A column.
-pub(super) struct Col {
-    pub(super) name: &'static str,
-    pub(super) ty: &'static str,
-    pub(super) from: From,
+pub(crate) struct Col {
+    pub(crate) name: &'static str,
+    pub(crate) ty: &'static str,
+    pub(crate) from: From,
 }
 
 /// Where a column's value comes from. Fields are named as in the record.
-pub(super) enum From {
+pub(crate) enum From {
     /// The first of these fields that was seen, else this text.
     Field(&'static [&'static str], &'static str),
     /// The text of the first of these fields that was seen, in Zeek's spelling.
