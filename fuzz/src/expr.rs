@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use daylight_inspect::{FlowRecord, RecordSchema, columns_of};
+use daylight_inspect::{FlowRecord, columns_of};
 
 use crate::engine;
 
