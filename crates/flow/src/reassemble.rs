@@ -10,6 +10,8 @@ pub const BYTES_MAX: usize = 256 * 1024;
 pub const START_KEPT_MAX: usize = 4096;
 /// A segment further ahead than this (or behind) belongs to another connection.
 const WINDOW_MAX: u32 = 1 << 30;
+/// No segment lacks more bytes than this, whatever a damaged capture says of its length.
+const MISSING_MAX: u32 = 1 << 20;
 /// A hole that the other side acknowledges is given up after so many more packets: what it acknowledged was sent, and
 /// the capture does not have it. Some captures hold an acknowledgement before the segment, so not at once.
 const ACKED_HOLE_PACKETS: u8 = 6;
@@ -124,6 +126,7 @@ impl Reassembler {
         counters: &mut ReassemblyCounters,
         give: &mut dyn FnMut(Piece<'_>),
     ) {
+        let missing = missing.min(MISSING_MAX);
         let next = *self.next.get_or_insert(seq);
         let ahead = seq.wrapping_sub(next);
         if ahead == 0 {

@@ -1,4 +1,7 @@
 //! The engine through its public API.
 
+mod corpus;
 mod flows;
+mod mutations;
+mod negatives;
 mod net;
