@@ -42,7 +42,11 @@ pub(crate) fn run(data: &[u8]) {
         let (upper, dotted) = (word.to_ascii_uppercase(), format!("{word}."));
         if !word.ends_with('.') {
             assert_eq!(catalog.by_host(&upper), catalog.by_host(word), "case makes no difference");
-            assert_eq!(catalog.by_host(&dotted), catalog.by_host(word), "a dot at the end makes no difference");
+            assert_eq!(
+                catalog.by_host(&dotted),
+                catalog.by_host(word),
+                "a dot at the end makes no difference"
+            );
         }
     }
 }

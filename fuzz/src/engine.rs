@@ -5,9 +5,7 @@
 
 use std::sync::Arc;
 
-use daylight_inspect::{
-    Config, Control, EventRecord, FlowRecord, RecordSink, RunStats, columns, inspect,
-};
+use daylight_inspect::{Config, Control, EventRecord, FlowRecord, RecordSink, RunStats, columns, inspect};
 use daylight_packet::{Batch, Frame, FrameSource, SourceEnd, SourceError};
 use daylight_store::{Destination, Format};
 

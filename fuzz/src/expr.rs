@@ -17,7 +17,11 @@ pub(crate) fn run(data: &[u8]) {
             Ok(again) => assert_eq!(again, tree, "{written}"),
             Err(error) => {
                 // Written out it can be longer than an expression may be, and parentheses are all written.
-                assert!(written.len() > daylight_expr::INPUT_LEN_MAX || written.len() > text.len(), "{}", error.report());
+                assert!(
+                    written.len() > daylight_expr::INPUT_LEN_MAX || written.len() > text.len(),
+                    "{}",
+                    error.report()
+                );
             }
         }
     }

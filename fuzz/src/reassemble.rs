@@ -45,7 +45,8 @@ pub(crate) fn run(data: &[u8]) {
     // Without contradictions, a byte is a function of its place.
     let (is_consistent, is_syn_seen) = (options & 1 == 0, options & 2 == 0);
     let isn = input.u32();
-    let (mut r, mut counters, mut out) = (Reassembler::new(None), ReassemblyCounters::default(), Out::default());
+    let (mut r, mut counters, mut out) =
+        (Reassembler::new(None), ReassemblyCounters::default(), Out::default());
     if is_syn_seen {
         r.syn(isn);
     }
@@ -68,7 +69,8 @@ pub(crate) fn run(data: &[u8]) {
                 let missing = if op & 0x38 == 0x38 { u32::from(input.u8()) } else { 0 };
                 snapped |= missing > 0;
                 let salt = if is_consistent { 0 } else { input.u8() };
-                let bytes: Vec<u8> = (place..place + len).map(|at| (at * 31 + (at >> 8)) as u8 ^ salt).collect();
+                let bytes: Vec<u8> =
+                    (place..place + len).map(|at| (at * 31 + (at >> 8)) as u8 ^ salt).collect();
                 let start = *origin.get_or_insert(place);
                 for (at, byte) in (place..).zip(&bytes) {
                     if at >= start {

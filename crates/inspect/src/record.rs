@@ -412,7 +412,7 @@ impl FlowRecord {
             Core::History if tcp => Str(self.history.as_str()),
             Core::Start => Time(self.start_ns),
             Core::End => Time(self.end_ns),
-            Core::Duration => seconds(self.end_ns - self.start_ns),
+            Core::Duration => seconds(self.end_ns.saturating_sub(self.start_ns)),
             Core::Transport => Str(self.ends.transport()),
             Core::IpProtocol => Uint(self.ends.ip_protocol.into()),
             Core::SrcIp => Ip(self.ends.src_ip),

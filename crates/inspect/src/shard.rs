@@ -304,7 +304,7 @@ impl Shard {
         if syn && flow.key.protocol == TransportKind::TCP && flow.is_closed() {
             return Some(EndReason::Closed);
         }
-        (packet.ts_ns - flow.last_ns > self.idle_timeout_ns(flow)).then_some(EndReason::Idle)
+        (packet.ts_ns.saturating_sub(flow.last_ns) > self.idle_timeout_ns(flow)).then_some(EndReason::Idle)
     }
 
     fn idle_timeout_ns(&self, flow: &Flow<Hot>) -> i64 {
@@ -338,7 +338,7 @@ impl Shard {
         }
         let timeout = self.idle_timeout_ns(&flow);
         let index = self.table.insert(entry.hash, flow);
-        self.arm(index, packet.ts_ns + timeout);
+        self.arm(index, packet.ts_ns.saturating_add(timeout));
         index
     }
 

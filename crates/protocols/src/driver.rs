@@ -66,6 +66,11 @@ impl Driver {
         self.halves[dir.index()].skip
     }
 
+    /// True once one protocol gave way to another within the flow.
+    pub fn has_switched(&self) -> bool {
+        self.switches > 0
+    }
+
     /// Bytes of memory held for later.
     pub fn pending_bytes(&self) -> usize {
         self.halves.iter().map(|h| h.pending.capacity()).sum()
@@ -143,13 +148,9 @@ impl Driver {
                     self.halves[dir.index()].position += n as u64;
                     bytes = &bytes[n..];
                     // What the other direction kept back was for the old parser: it belongs to the new one.
-                    let other = dir.other();
-                    let kept = std::mem::take(&mut self.halves[other.index()].pending);
-                    if !kept.is_empty() {
-                        match self.feed(dispatcher, other, &kept, out) {
-                            Progress::More => {}
-                            ended => return ended,
-                        }
+                    match self.feed_kept(dispatcher, dir.other(), out) {
+                        Progress::More => {}
+                        ended => return ended,
                     }
                     if bytes.is_empty() {
                         return Progress::More;
@@ -175,6 +176,12 @@ impl Driver {
         self.progress()
     }
 
+    /// Gives a new parser what one direction kept back for it.
+    fn feed_kept(&mut self, dispatcher: &Dispatcher, dir: Dir, out: &mut Sink<'_>) -> Progress {
+        let kept = std::mem::take(&mut self.halves[dir.index()].pending);
+        if kept.is_empty() { Progress::More } else { self.feed(dispatcher, dir, &kept, out) }
+    }
+
     /// After a switch to an unknown protocol: asks the dispatcher.
     fn reidentify(
         &mut self,
@@ -197,7 +204,11 @@ impl Driver {
             Outcome::Found { protocol, .. } => match protocol.get().parser {
                 Some(new) => {
                     self.parser = Some(new());
-                    self.feed(dispatcher, dir, bytes, out)
+                    // The other direction may have waited to be known.
+                    match self.feed_kept(dispatcher, dir.other(), out) {
+                        Progress::More => self.feed(dispatcher, dir, bytes, out),
+                        ended => ended,
+                    }
                 }
                 None => Progress::Finished,
             },

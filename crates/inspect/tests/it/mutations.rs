@@ -63,7 +63,10 @@ fn own() -> Vec<Source> {
 /// Bits turned, the end cut off, pieces twice or in each other's place.
 fn damage_file(file: &mut Vec<u8>, random: &mut Random) {
     for _ in 0..=random.below(40) {
-        if let Some(byte) = { let at = random.below(file.len()); file.get_mut(at) } {
+        if let Some(byte) = {
+            let at = random.below(file.len());
+            file.get_mut(at)
+        } {
             *byte ^= 1 << random.below(8);
         }
     }
@@ -143,7 +146,8 @@ fn run(source: &Source, mutations: usize, config: &Arc<Config>) -> usize {
     let mut count = 0;
     for n in 0..mutations {
         // The name counts, not the place among others: a failure can be had again with a single capture.
-        let seed = source.name.bytes().fold(n as u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
+        let seed =
+            source.name.bytes().fold(n as u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
         let what = format!("{} mutation {n}", source.name);
         let mut random = Random::new(seed);
         let mut file = source.file.clone();
@@ -169,7 +173,8 @@ fn damaged_captures_do_no_harm() {
     let lock = |place: usize| at_work[place].lock().unwrap_or_else(PoisonError::into_inner);
     thread::scope(|scope| {
         for me in 0..workers {
-            let (sources, config, next, frames, running, lock) = (&sources, &config, &next, &frames, &running, &lock);
+            let (sources, config, next, frames, running, lock) =
+                (&sources, &config, &next, &frames, &running, &lock);
             scope.spawn(move || {
                 /// Counts a worker out, also when it fails.
                 struct Out<'a>(&'a AtomicUsize);
@@ -211,5 +216,7 @@ fn damaged_captures_do_no_harm() {
 /// The most memory that the process had so far.
 fn peak_memory_kib() -> Option<u64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
-    status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix("kB")?.trim().parse().ok())
+    status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix("kB")?.trim().parse().ok())
 }

@@ -32,16 +32,16 @@ fn ports(transport: Transport) -> Vec<u16> {
 }
 
 const WORDS: [&str; 32] = [
-    "the", "capture", "holds", "a", "packet", "of", "nine", "hundred", "bytes", "and", "two", "flows", "from", "east",
-    "to", "west", "while", "rain", "falls", "over", "every", "harbour", "light", "until", "morning", "comes", "with",
-    "ships", "that", "carry", "grain", "home",
+    "the", "capture", "holds", "a", "packet", "of", "nine", "hundred", "bytes", "and", "two", "flows",
+    "from", "east", "to", "west", "while", "rain", "falls", "over", "every", "harbour", "light", "until",
+    "morning", "comes", "with", "ships", "that", "carry", "grain", "home",
 ];
 
 fn prose(random: &mut Random, len: usize) -> String {
     let mut text = String::new();
     while text.len() < len {
         text += random.pick(&WORDS);
-        text += *random.pick(&[" ", " ", " ", " ", ", ", ".\n"]);
+        text += random.pick(&[" ", " ", " ", " ", ", ", ".\n"]);
     }
     text.truncate(len);
     text
@@ -171,14 +171,19 @@ fn message(way: &str, made: &mut Made, len: usize, random: &mut Random) -> Vec<u
         }
         "log lines" => {
             let line = prose(random, 50).replace('\n', " ");
-            m = format!("2024-01-01 00:{:02}:{:02} [info] worker-{serial}: {line}\n", serial % 60, made.now % 60)
-                .into_bytes();
+            m = format!(
+                "2024-01-01 00:{:02}:{:02} [info] worker-{serial}: {line}\n",
+                serial % 60,
+                made.now % 60
+            )
+            .into_bytes();
         }
         "key=value lines" => {
-            m = format!("name={}\nsize={len}\nserial={serial}\n\n", prose(random, 12).replace('\n', " ")).into_bytes();
+            m = format!("name={}\nsize={len}\nserial={serial}\n\n", prose(random, 12).replace('\n', " "))
+                .into_bytes();
         }
         "commands and answers" => {
-            let verb = *random.pick(&["FROB", "TAKE", "GIVE", "TURN", "SEEK", "OKAY"]);
+            let verb = random.pick(&["FROB", "TAKE", "GIVE", "TURN", "SEEK", "OKAY"]);
             m = format!("{verb} {serial} {}\r\n", prose(random, 20).replace('\n', " ")).into_bytes();
         }
         "magic, version, type, length" => {
@@ -249,7 +254,12 @@ fn message(way: &str, made: &mut Made, len: usize, random: &mut Random) -> Vec<u
 fn unknown(way: &str, transport: u8, port: u16, random: &mut Random) -> Negative {
     let magic_len = 2 + random.below(3);
     let magic = random.bytes(magic_len);
-    let mut made = Made { magic, id: random.next() as u32, serial: random.below(1000) as u32, now: random.next() as u32 / 2 };
+    let mut made = Made {
+        magic,
+        id: random.next() as u32,
+        serial: random.below(1000) as u32,
+        now: random.next() as u32 / 2,
+    };
     let payloads = (0..2 + random.below(6))
         .map(|n| {
             let len = match random.below(4) {
@@ -277,7 +287,13 @@ fn labels(flows: &[Negative]) -> Vec<Option<ProtocolId>> {
         let mut capture = Capture::new();
         for (i, flow) in flows.iter().enumerate() {
             let client: End = ([10, n as u8, (i >> 8) as u8, i as u8], flow.sample.ports[0]);
-            corpus::add(&mut capture, client, ([203, 0, 113, 7], flow.sample.ports[1]), &flow.sample, flow.handshake);
+            corpus::add(
+                &mut capture,
+                client,
+                ([203, 0, 113, 7], flow.sample.ports[1]),
+                &flow.sample,
+                flow.handshake,
+            );
         }
         let mut opened = daylight_capture::open_bytes(capture.to_pcap()).expect("a capture");
         let frames = corpus::read_all(&mut *opened);
@@ -317,7 +333,9 @@ fn describe(flow: &Negative, label: ProtocolId) -> String {
 
 #[test]
 fn what_is_no_protocol_is_named_none() {
-    let mut random = Random::new(2);
+    // Another seed, other flows; what it names is as wrong as with this one.
+    let seed = std::env::var("DAYLIGHT_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(2);
+    let mut random = Random::new(seed);
     let mut flows = Vec::new();
     for (transport, number) in [(Transport::Tcp, 6), (Transport::Udp, 17)] {
         for port in ports(transport) {
@@ -327,11 +345,8 @@ fn what_is_no_protocol_is_named_none() {
         }
     }
     assert!(flows.len() >= 2000, "{}", flows.len());
-    let wrong: Vec<_> = flows
-        .iter()
-        .zip(labels(&flows))
-        .filter_map(|(flow, label)| Some(describe(flow, label?)))
-        .collect();
+    let wrong: Vec<_> =
+        flows.iter().zip(labels(&flows)).filter_map(|(flow, label)| Some(describe(flow, label?))).collect();
     assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), flows.len(), wrong.join("\n"));
 }
 
@@ -372,6 +387,14 @@ fn what_is_left_of_a_protocol_is_not_named_as_another() {
             flows.push(Negative { what: format!("{} ({how})", sample.protocol), sample, handshake: true });
         }
     }
+    // What is whole is known: else nothing would be shown.
+    let whole: Vec<_> = corpus::samples()
+        .into_iter()
+        .map(|sample| Negative { what: sample.protocol.clone(), sample, handshake: true })
+        .collect();
+    let known =
+        whole.iter().zip(labels(&whole)).filter(|(flow, label)| label.is_some_and(|l| l.name() == flow.what));
+    assert!(known.count() * 10 > whole.len() * 9);
     let wrong: Vec<_> = flows
         .iter()
         .zip(labels(&flows))

@@ -169,6 +169,8 @@ struct Redis {
     /// Arguments of the command that are still to come, and those that came.
     left: u64,
     arguments: Vec<Vec<u8>>,
+    /// Who has sent anything, and whose first piece was understood.
+    seen: [bool; 2],
     started: [bool; 2],
     /// INFO was asked for: its answer is searched for the version.
     info: bool,
@@ -176,13 +178,21 @@ struct Redis {
 
 impl Parser for Redis {
     fn stream(&mut self, dir: Dir, bytes: &[u8], out: &mut Sink<'_>) -> Step {
-        let started = std::mem::replace(&mut self.started[dir.index()], true);
-        if self.started == [true, true] {
+        self.seen[dir.index()] = true;
+        if self.seen == [true, true] {
             out.confirm();
         }
         let step = if dir == Dir::Client { self.client(bytes, out) } else { self.server(bytes, out) };
-        // The first bytes of a direction picked up in mid-stream can be anything.
-        if !started && matches!(step, Step::Malformed(_)) { Step::Done } else { step }
+        let started = &mut self.started[dir.index()];
+        match step {
+            // The first bytes of a direction picked up in mid-stream can be anything.
+            Step::Malformed(_) if !*started => Step::Done,
+            Step::Need(_) => step,
+            _ => {
+                *started = true;
+                step
+            }
+        }
     }
 }
 

@@ -44,24 +44,61 @@ pub const PROTOCOL: Protocol = Protocol {
 
 /// NTP has no magic, so its port is asked for besides a plausible header; elsewhere nothing is claimed.
 fn identify(p: &Probe<'_>) -> Verdict {
-    let payload = p.payload;
-    let Some(first) = payload.first() else { return Verdict::No };
+    let Some(first) = p.payload.first() else { return Verdict::No };
     let (version, mode) = (first >> 3 & 7, first & 7);
     if !p.port(123) || !(1..=4).contains(&version) {
         return Verdict::No;
     }
     let plausible = match mode {
-        // Stratum at most 16, poll interval 2^0 to 2^17 s, precision below a second; extension fields and a MAC may
-        // follow the 48 bytes, in words of four.
-        1..=5 => payload.len() >= 48 && payload.len() % 4 == 0 && payload[1] <= 16 && payload[2] as i8 <= 17,
-        6 => {
-            payload.len() >= 12
-                && payload.len() >= 12 + usize::from(u16::from_be_bytes([payload[10], payload[11]]))
-        }
-        7 => payload.len() >= 8,
+        1..=5 => is_time(p.payload),
+        6 => first & 0xc0 == 0 && is_control(p.payload),
+        7 => is_private(p.payload),
         _ => false,
     };
     if plausible { Verdict::Yes } else { Verdict::No }
+}
+
+/// RFC 5905 §7.3: stratum at most 16, poll interval up to 2^17 s, precision 2^-32 to 1 s, root delay and dispersion
+/// below 256 s (the delay can be negative); extension fields and a MAC may follow the 48 bytes, in words of four.
+fn is_time(payload: &[u8]) -> bool {
+    let Some(&[_, stratum, poll, precision, delay, _, _, _, dispersion, ..]) = payload.first_chunk::<12>()
+    else {
+        return false;
+    };
+    payload.len() >= 48
+        && payload.len() % 4 == 0
+        && stratum <= 16
+        && (-7..=17).contains(&(poll as i8))
+        && (-32..=0).contains(&(precision as i8))
+        && matches!(delay, 0 | 0xff)
+        && dispersion == 0
+}
+
+/// RFC 9327 §2: a request tells no status and no error; data to a word's end, and perhaps a MAC.
+fn is_control(payload: &[u8]) -> bool {
+    let Some(&[_, flags, _, _, s1, s2, _, _, _, _, high, low]) = payload.first_chunk::<12>() else {
+        return false;
+    };
+    let (is_response, opcode) = (flags & 0x80 != 0, flags & 0x1f);
+    let rest = (payload.len() - 12).checked_sub(usize::from(u16::from_be_bytes([high, low])));
+    (opcode <= 12 || opcode == 31)
+        && (is_response || flags & 0x60 == 0 && [s1, s2] == [0, 0])
+        && matches!(rest, Some(0..=3 | 20..=27))
+}
+
+/// ntpd's ntp_request.h: implementation 0, 2 or 3, a request code that there is, as many items as there is room for.
+fn is_private(payload: &[u8]) -> bool {
+    let Some(&[first, _, implementation, code, e, n, z, size]) = payload.first_chunk::<8>() else {
+        return false;
+    };
+    let (error, count) = (e >> 4, usize::from(u16::from_be_bytes([e & 0x0f, n])));
+    let size = usize::from(u16::from_be_bytes([z & 0x0f, size]));
+    let is_response = first & 0x80 != 0;
+    matches!(implementation, 0 | 2 | 3)
+        && code <= 45
+        && z >> 4 == 0
+        && (is_response || error == 0)
+        && count * size <= payload.len() - 8
 }
 
 struct Ntp;
@@ -143,6 +180,42 @@ mod tests {
     fn monlist_is_a_risk() {
         let seen = Flow::udp(123).client(&hex("17 00 03 2a 00000000")).run();
         assert_eq!(seen.risks(), ["ntp-monlist"]);
+    }
+
+    #[test]
+    fn control_and_private_mode() {
+        // A readvar request, and a response whose nine bytes of data are filled up to a word.
+        let request = hex("16 02 0001 0000 0000 0000 0000");
+        let response = hex("16 82 0001 0615 0000 0000 0009 76657273696f6e3d34 000000");
+        let seen = Flow::udp(123).client(&request).server(&response).run();
+        assert_eq!((seen.protocol, seen.show(MODE)), (ProtocolId::Ntp, "control".into()));
+        // Two items of 72 bytes.
+        let mut list = hex("97 00 03 2a 0002 0048");
+        list.resize(8 + 144, 7);
+        assert_eq!(Flow::udp(123).server(&list).run().protocol, ProtocolId::Ntp);
+        list.truncate(100);
+        assert_eq!(Flow::udp(123).server(&list).run().protocol, ProtocolId::Unknown);
+    }
+
+    #[test]
+    fn what_only_begins_like_it_is_not_claimed() {
+        let with = |at: usize, value: u8| {
+            let mut odd = query();
+            odd[at] = value;
+            Flow::udp(123).client(&odd).run().protocol
+        };
+        assert_eq!(with(20, 0x80), ProtocolId::Ntp);
+        for (at, value) in [(1, 17), (2, 18), (3, 1), (4, 2), (8, 1)] {
+            assert_eq!(with(at, value), ProtocolId::Unknown, "byte {at}");
+        }
+        // Text and compressed data whose first byte has version and mode by chance.
+        for other in [
+            &b"WRITE 637 to light that morni\r\n"[..],
+            b"\x1f\x8b\x08\0\0\0\0\0\0\xff\x65\x55\x41",
+            b"\x16-data",
+        ] {
+            assert_eq!(Flow::udp(123).client(other).run().protocol, ProtocolId::Unknown, "{other:?}");
+        }
     }
 
     #[test]

@@ -4,8 +4,8 @@
 //! know it by: two datagrams of one SPI with rising sequence numbers, and the port, are asked for.
 
 use crate::{
-    Dir, Family, Parser, Pattern, Probe, Protocol, ProtocolId, Sink, Step, Transport, Verdict, byte, fields,
-    udp,
+    Dir, Earlier, Family, Parser, Pattern, Probe, Protocol, ProtocolId, Sink, Step, Transport, Verdict, byte,
+    fields, udp,
 };
 
 fields! { ProtocolId::Esp;
@@ -46,9 +46,17 @@ fn identify(p: &Probe<'_>) -> Verdict {
     if !p.port(4500) {
         return Verdict::No;
     }
-    let follows = p.earlier.iter().filter(|e| e.dir == p.dir && e.len >= 24).any(|e| {
-        header(&e.head).is_some_and(|(s, n)| s == spi && (1..=32).contains(&sequence.wrapping_sub(n)))
-    });
+    // Padded so that what ends with the next header fills words of four bytes (RFC 4303 §2.4), as does every ICV in use.
+    let same = |e: &&Earlier| e.dir == p.dir && header(&e.head).is_some_and(|(s, _)| s == spi);
+    if p.payload.len() % 4 != 0 || p.earlier.iter().filter(same).any(|e| e.len % 4 != 0) {
+        return Verdict::No;
+    }
+    let follows = p
+        .earlier
+        .iter()
+        .filter(same)
+        .filter(|e| e.len >= 24)
+        .any(|e| header(&e.head).is_some_and(|(_, n)| (1..=32).contains(&sequence.wrapping_sub(n))));
     if follows { Verdict::Yes } else { Verdict::Later }
 }
 
@@ -102,5 +110,13 @@ mod tests {
         assert_eq!(label(4500, &a, &a), ProtocolId::Unknown);
         // A keep-alive and an IKE marker are not ESP.
         assert_eq!(label(4500, &[0xff], &packet(0, 1)), ProtocolId::Unknown);
+    }
+
+    #[test]
+    fn a_length_that_is_not_padded_is_not_claimed() {
+        let odd = |n| [packet(0xc0de_0001, n), vec![7]].concat();
+        let (one, two) = (odd(1), odd(2));
+        let seen = Flow::udp(4500).client(&one).client(&two).run();
+        assert_eq!(seen.protocol, ProtocolId::Unknown);
     }
 }

@@ -50,7 +50,7 @@ pub(super) fn row(record: &FlowRecord, line: &mut Vec<u8>) {
     next(&|line| display(transport(ends.ip_protocol), line));
     let service = service(record);
     next(&|line| display(service.as_deref().unwrap_or(UNSET), line));
-    let ns = record.end_ns - record.start_ns;
+    let ns = record.end_ns.saturating_sub(record.start_ns);
     // Of a flow that took no time, Zeek gives neither duration nor payload.
     let over_time = |line: &mut Vec<u8>, write: &dyn Fn(&mut Vec<u8>)| {
         if ns > 0 { write(line) } else { display(UNSET, line) }

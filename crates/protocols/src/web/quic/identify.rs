@@ -43,7 +43,11 @@ fn long(p: &Probe<'_>) -> Verdict {
             let ids = long.dcid.len() + long.scid.len() > 0;
             if some && all && ids && list.count() <= 64 { from(Dir::Server, p) } else { Verdict::No }
         }
-        Kind::Retry if known => from(Dir::Server, p),
+        // A connection id of the server's, as long as any in use: a Retry has nothing else that could be wrong.
+        Kind::Retry if known => {
+            let ids = !long.scid.is_empty() && long.dcid.len() + long.scid.len() >= 8;
+            if ids { from(Dir::Server, p) } else { Verdict::No }
+        }
         // Reserved by RFC 9000 §15 to be refused: an Initial in shape, of full size, from one that speaks first.
         Kind::Initial if version::is_reserved(long.version) => {
             let whole = long.len == p.payload.len() || p.payload[long.len..].iter().all(|b| *b == 0);
