@@ -25,7 +25,7 @@ pub struct OpenOptions {
 
 impl Default for OpenOptions {
     fn default() -> Self {
-        Self { memory_map: true }
+        Self { memory_map: false }
     }
 }
 

@@ -7,7 +7,9 @@ pub const SEGMENTS_MAX: usize = 64;
 /// … and at most this many bytes of them.
 pub const BYTES_MAX: usize = 256 * 1024;
 /// The first bytes of a direction are kept, to identify the protocol by and to compare retransmissions with.
-pub const START_KEPT_MAX: usize = 4096;
+pub const START_KEPT_MAX: usize = 20 * 1024;
+/// Once the protocol is known, this much of them is kept: injected answers differ in their first bytes.
+const START_SETTLED_MAX: usize = 256;
 /// A segment further ahead than this (or behind) belongs to another connection.
 const WINDOW_MAX: u32 = 1 << 30;
 /// A hole that the other side acknowledges is given up after so many more packets: what it acknowledged was sent, and
@@ -65,6 +67,8 @@ pub struct Reassembler {
     acked_hole: u8,
     /// True if `start` has no gap in it.
     start_is_whole: bool,
+    /// Little of the start is kept from now on.
+    settled: bool,
     /// True once a segment's bytes differed from what was there.
     conflicting: bool,
 }
@@ -83,6 +87,11 @@ impl Reassembler {
     /// How many bytes came after [`start`](Self::start), gaps included.
     pub fn beyond_start(&self) -> u64 {
         self.position - self.start_at - self.start.len() as u64
+    }
+
+    /// True once [`settle`](Self::settle) was called.
+    pub fn is_settled(&self) -> bool {
+        self.settled
     }
 
     /// How many bytes were handed on, gaps included.
@@ -155,6 +164,17 @@ impl Reassembler {
         }
     }
 
+    /// The start has served its purpose but for comparing: a few bytes are enough.
+    pub fn settle(&mut self) {
+        if self.settled {
+            return;
+        }
+        if self.start.capacity() > START_SETTLED_MAX {
+            self.start = self.start[..self.start.len().min(START_SETTLED_MAX)].into();
+        }
+        self.settled = true;
+    }
+
     /// The other side acknowledged everything before `ack`.
     pub fn acked(&mut self, ack: u32, counters: &mut ReassemblyCounters, give: &mut dyn FnMut(Piece<'_>)) {
         let (Some(next), Some((first, ..))) = (self.next, self.held.front()) else { return };
@@ -186,8 +206,13 @@ impl Reassembler {
 
     fn give(&mut self, bytes: &[u8], missing: u32, give: &mut dyn FnMut(Piece<'_>)) {
         if !bytes.is_empty() {
-            if self.start_is_whole && self.start.len() < START_KEPT_MAX {
-                self.start.extend_from_slice(bytes);
+            if self.start_is_whole {
+                if !self.settled && self.start.len() < START_KEPT_MAX {
+                    self.start.extend_from_slice(bytes);
+                } else if self.settled && self.start.len() < START_SETTLED_MAX {
+                    let room = START_SETTLED_MAX - self.start.len();
+                    self.start.extend_from_slice(&bytes[..bytes.len().min(room)]);
+                }
             }
             give(Piece::Bytes(bytes));
         }

@@ -258,9 +258,15 @@ impl Table {
             if !patterns.iter().any(|(_, p)| looks(p)) {
                 continue;
             }
+            // Patterns that don't look here allow every byte; only the others need asking.
+            let looking: Vec<_> = patterns.iter().enumerate().filter(|(_, (_, p))| looks(p)).collect();
+            let base = bits_of(&patterns, |p| !looks(p));
             let mut classes = Box::new([0u16; 256]);
             for byte in 0..=255u8 {
-                let set = bits_of(&patterns, |p| p.allows(offset, byte));
+                let mut set = base;
+                for (i, (_, p)) in &looking {
+                    set[i / 64] |= u64::from(p.allows(offset, byte)) << (i % 64);
+                }
                 let class = sets.iter().position(|s| *s == set).unwrap_or_else(|| {
                     sets.push(set);
                     sets.len() - 1
