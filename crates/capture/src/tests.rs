@@ -122,6 +122,17 @@ fn pcap_in_every_variant() {
 }
 
 #[test]
+fn pcap_before_version_2_4() {
+    for (minor, lengths) in [(2, [60, 3]), (3, [60, 3]), (3, [3, 60])] {
+        let mut file = Order::Little.pcap(0xa1b2_c3d4, 65535, 1);
+        file[6] = minor;
+        file.extend(Order::Little.u32s(&[7, 5, lengths[0], lengths[1]]));
+        file.extend(b"abc");
+        reads_as(&file, &[got(7_000_005_000, 60, 1, b"abc")]);
+    }
+}
+
+#[test]
 fn pcap_with_odd_numbers() {
     let order = Order::Little;
     // A frame check sequence's length above the link type; a snap length that is wrong; a length on the wire below
@@ -238,7 +249,8 @@ fn small(packets: usize) -> (Vec<Got>, [Vec<u8>; 2]) {
     let interface = pcapng.interface(LinkType::ETHERNET, 0, Some("eth0")).unwrap();
     let mut expected = Vec::new();
     for index in 0..packets {
-        let bytes: Vec<u8> = (0..index * 7 % 1400).map(|at| (at * at * 31 >> 3 ^ index * 77) as u8).collect();
+        let bytes: Vec<u8> =
+            (0..index * 7 % 1400).map(|at| (((at * at * 31) >> 3) ^ (index * 77)) as u8).collect();
         let ts_ns = 1_700_000_000_000_000_000 + index as i64;
         let wire_len = bytes.len() as u32 + index as u32 % 3;
         pcap.write(ts_ns, wire_len, &bytes).unwrap();

@@ -17,7 +17,16 @@ pub(super) struct Pcap {
     unit_ns: i64,
     /// 16; 24 in the format of Kuznetzov's patched libpcap.
     record_header_len: usize,
+    lengths: Lengths,
     link: LinkType,
+}
+
+/// In which order a record has its two lengths: before version 2.3 the wire's came first, and of 2.3 there are both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Lengths {
+    CapturedFirst,
+    WireFirst,
+    SmallerIsCaptured,
 }
 
 impl Pcap {
@@ -33,19 +42,22 @@ impl Pcap {
             _ => return Err(NotACapture::Unknown),
         };
         let Some(header) = bytes.first_chunk::<FILE_HEADER_LEN>() else { return Err(NotACapture::CutShort) };
-        // The upper half of the last field holds the length of a frame check sequence.
-        let (major, link) = match big_endian {
-            true => {
-                (u16::from_be_bytes([header[4], header[5]]), u16::from_be_bytes([header[22], header[23]]))
-            }
-            false => {
-                (u16::from_le_bytes([header[4], header[5]]), u16::from_le_bytes([header[20], header[21]]))
-            }
+        let number = |at: usize| match big_endian {
+            true => u16::from_be_bytes([header[at], header[at + 1]]),
+            false => u16::from_le_bytes([header[at], header[at + 1]]),
         };
+        // The upper half of the last field holds the length of a frame check sequence.
+        let (major, minor, link) = (number(4), number(6), number(if big_endian { 22 } else { 20 }));
         if major != 2 {
             return Err(NotACapture::Version);
         }
-        Ok((Self { big_endian, unit_ns, record_header_len, link: LinkType(link) }, FILE_HEADER_LEN))
+        let lengths = match minor {
+            0..=2 => Lengths::WireFirst,
+            3 => Lengths::SmallerIsCaptured,
+            _ => Lengths::CapturedFirst,
+        };
+        let link = LinkType(link);
+        Ok((Self { big_endian, unit_ns, record_header_len, lengths, link }, FILE_HEADER_LEN))
     }
 
     pub(super) fn walk(
@@ -84,7 +96,12 @@ impl Pcap {
             else {
                 return Walked { at, progress: Progress::More(self.record_header_len) };
             };
-            let cap_len = number([c0, c1, c2, c3]);
+            let (first, second) = (number([c0, c1, c2, c3]), number([w0, w1, w2, w3]));
+            let (cap_len, wire_len) = match self.lengths {
+                Lengths::CapturedFirst => (first, second),
+                Lengths::WireFirst => (second, first),
+                Lengths::SmallerIsCaptured => (first.min(second), first.max(second)),
+            };
             if cap_len > CAP_LEN_MAX {
                 return Walked {
                     at,
@@ -104,7 +121,7 @@ impl Pcap {
                 ts_ns: seconds * 1_000_000_000 + fraction * self.unit_ns,
                 offset: (at + self.record_header_len) as u32,
                 cap_len,
-                wire_len: number([w0, w1, w2, w3]).max(cap_len),
+                wire_len: wire_len.max(cap_len),
                 link: self.link,
             });
             at += len;

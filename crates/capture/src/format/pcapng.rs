@@ -49,7 +49,7 @@ impl Resolution {
                 None => u128::MAX,
             },
             Self::Divide(by) => u128::from(units) / by,
-            Self::Binary(exponent) => u128::from(units) * 1_000_000_000 >> exponent,
+            Self::Binary(exponent) => (u128::from(units) * 1_000_000_000) >> exponent,
         };
         i64::try_from(ns).unwrap_or(i64::MAX)
     }

@@ -155,7 +155,7 @@ fn vlan_tags() {
     assert_eq!((packet.key.vlan, packet.key.tunnel), (7 << 12 | 10, 0));
     // As many as are followed, and one more.
     let tags = |count: usize| {
-        ethernet(0x8100, &join(&[vec![0, 5, 0x81, 0].repeat(count - 1), vec![0, 5, 8, 0]].concat(), &inner()))
+        ethernet(0x8100, &join(&[[0, 5, 0x81, 0].repeat(count - 1), vec![0, 5, 8, 0]].concat(), &inner()))
     };
     holds_inner(LinkType::ETHERNET, &tags(8), &["vlan:5"; 8].join("/"));
     assert_eq!(decode(LinkType::ETHERNET, &tags(9)), Decoded::Broken);
@@ -331,6 +331,10 @@ fn capwap() {
         let frame = in_udp(12380, 5247, &[&header[..], &wlan(control, &[]), &body].concat());
         holds_inner(LinkType::ETHERNET, &frame, "capwap");
     }
+    let mut swapped = wlan([0x01, 0x08], &[]);
+    swapped[22] = 1; // the sequence number's upper byte, not a fragment
+    let frame = in_udp(12380, 5247, &[&header[..], &swapped, &body].concat());
+    holds_inner(LinkType::ETHERNET, &frame, "capwap");
     // DTLS, a keep-alive, a fragment.
     for wrong in [[1, 0x10, 0x02, 0], [0, 0x10, 0x02, 8], [0, 0x10, 0x02, 0x80]] {
         let frame = in_udp(12380, 5247, &[&wrong[..], &[0; 4], &ethernet(0x800, &inner())].concat());
@@ -352,7 +356,11 @@ fn teredo() {
             "teredo"
         );
     }
-    // Not Teredo's addresses; a length that disagrees.
+    // A solicitation, a bubble; not Teredo's addresses; a length that disagrees.
+    let solicitation = ipv6_between("fe80::ffff:ffff:fffe", "ff02::2", 58, &[133, 0, 0, 0, 0, 0, 0, 0]);
+    is_plain_udp(&in_udp(51812, 3544, &solicitation), [51812, 3544]);
+    let bubble = ipv6_between("fe80::1", "2001:0:53aa:64c::1", 59, &[]);
+    is_plain_udp(&in_udp(51812, 3544, &bubble), [51812, 3544]);
     is_plain_udp(&in_udp(51812, 3544, &ipv6(6, &tcp(1, 2, b"x"))), [51812, 3544]);
     is_plain_udp(&in_udp(51812, 3544, &join(&six, &[0])), [51812, 3544]);
 }

@@ -190,46 +190,55 @@ pub(crate) fn other(extent: Extent) -> Transport {
     Transport::new(0, 0, extent, 0)
 }
 
-/// The packet that all of it makes.
-#[inline(always)]
-pub(crate) fn assemble(envelope: Envelope, network: Network, protocol: u8, transport: Transport) -> Packet {
-    let (source, destination) = (network.source, network.destination);
-    let from_low = (source, transport.source_port) <= (destination, transport.destination_port);
-    let (addresses, ports) = if from_low {
-        ([source, destination], [transport.source_port, transport.destination_port])
-    } else {
-        ([destination, source], [transport.destination_port, transport.source_port])
-    };
-    // The payload may lie beyond what was captured, and what was captured beyond the payload.
-    let payload = transport.payload;
-    let end = payload.end.min(payload.wire_end);
-    let at = payload.at.min(end);
-    let payload_len = (end - at) as u32;
-    let payload_wire_len = payload.wire_end.saturating_sub(payload.at) as u32;
-    let mut issues = network.issues.with(transport.issues);
-    if payload_len < payload_wire_len {
-        issues = issues.with(Issues::SNAPPED);
-    }
-    Packet {
-        key: FlowKey {
-            addresses,
-            ports,
-            vlan: envelope.vlan,
-            tunnel: envelope.tunnel,
-            protocol,
-            ip_version: network.version,
-            reserved: 0,
-        },
-        ts_ns: envelope.ts_ns,
-        payload_offset: at as u32,
-        payload_len,
-        payload_wire_len,
-        frame_len: envelope.frame_len,
-        ip_len: network.len,
-        tcp: transport.tcp,
-        ttl: network.ttl,
-        from_low,
-        issues,
+/// All that a packet is made of.
+#[derive(Clone, Copy)]
+pub(crate) struct Parts {
+    pub(crate) envelope: Envelope,
+    pub(crate) network: Network,
+    pub(crate) protocol: u8,
+    pub(crate) transport: Transport,
+}
+
+impl Parts {
+    /// The packet that they make. Written so that every field is computed in a register and stored once, in place: a
+    /// packet that is copied right after its fields were stored waits for those stores.
+    #[inline(always)]
+    pub(crate) fn assemble(self) -> Packet {
+        let Self { envelope, network, protocol, transport } = self;
+        let ([a0, a1], a_port) = (network.source, transport.source_port);
+        let ([b0, b1], b_port) = (network.destination, transport.destination_port);
+        let from_low = (a0, a1, a_port) <= (b0, b1, b_port);
+        let (low0, high0) = if from_low { (a0, b0) } else { (b0, a0) };
+        let (low1, high1) = if from_low { (a1, b1) } else { (b1, a1) };
+        let (low_port, high_port) = if from_low { (a_port, b_port) } else { (b_port, a_port) };
+        // The payload may lie beyond what was captured, and what was captured beyond the payload.
+        let payload = transport.payload;
+        let end = payload.end.min(payload.wire_end);
+        let at = payload.at.min(end);
+        let payload_len = (end - at) as u32;
+        let payload_wire_len = payload.wire_end.saturating_sub(payload.at) as u32;
+        let snapped = if payload_len < payload_wire_len { Issues::SNAPPED } else { Issues::default() };
+        Packet {
+            key: FlowKey {
+                addresses: [[low0, low1], [high0, high1]],
+                ports: [low_port, high_port],
+                vlan: envelope.vlan,
+                tunnel: envelope.tunnel,
+                protocol,
+                ip_version: network.version,
+                reserved: 0,
+            },
+            ts_ns: envelope.ts_ns,
+            payload_offset: at as u32,
+            payload_len,
+            payload_wire_len,
+            frame_len: envelope.frame_len,
+            ip_len: network.len,
+            tcp: transport.tcp,
+            ttl: network.ttl,
+            from_low,
+            issues: network.issues.with(transport.issues).with(snapped),
+        }
     }
 }
 
