@@ -41,7 +41,7 @@ const INSPECT_EXAMPLES: &str = "\
 Examples:
   daylight inspect capture.pcap
   tcpdump -w - -i eth0 | daylight inspect -
-  daylight inspect 'captures/*.pcapng.gz' --format jsonl --where 'tls.version < \"TLSv1.2\"'
+  daylight inspect 'captures/*.pcapng.gz' --format jsonl --where 'tls_version < \"TLSv1.2\"'
   daylight inspect capture.pcap --format csv --fields start,src_ip,hostname,application
   daylight inspect capture.pcap --format zeek --output logs/
 

@@ -1,41 +1,37 @@
 //! `daylight inspect`
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, bail};
 use daylight_inspect::catalog::Catalog;
 use daylight_inspect::indicators::Indicators;
 use daylight_inspect::summary::Summary;
 use daylight_inspect::{Column, ColumnId, Config, Control, RecordSink, Timeouts, column, columns};
-use daylight_packet::{OverlapPolicy, SourceEnd};
+use daylight_packet::{FrameSource, OverlapPolicy, SourceEnd, SourceError};
 use daylight_protocols::ProtocolId;
-use daylight_store::{Destination, Order, Select, StoreError, Writer};
+use daylight_store::{Destination, Order, Select, Writer};
 
 use crate::args::{Format, Inspect, Overlap};
+use crate::interrupt::{self, Interruptible, is_interrupted};
 use crate::progress::Progress;
 use crate::summary::Read;
 use crate::term::Style;
 
-/// Set by the first Ctrl-C; the second ends the process at once.
-static INTERRUPTED: AtomicBool = AtomicBool::new(false);
-
 pub(crate) fn run(args: &Inspect) -> Result<ExitCode> {
     let files = daylight_capture::expand(&args.files)?;
     let columns = chosen_columns(&args.fields)?;
-    let condition = args.condition.as_deref().map(daylight_inspect::compile).transpose();
-    let condition = match condition {
+    let condition = match args.condition.as_deref().map(daylight_inspect::compile).transpose() {
         Ok(condition) => condition,
-        Err(error) => bail!("--where: {error}"),
+        Err(error) => bail!("--where: {}", error.report()),
     };
     let order = args.sort.as_deref().map(chosen_order).transpose()?;
     let mut config = config(args)?;
+    // A summary shows nothing that the engine doesn't work out anyway.
     let mut wanted: Vec<ColumnId> = match args.format {
         Format::Summary => Vec::new(),
-        Format::Zeek => columns.iter().map(|c| c.id).collect(),
         _ => columns.iter().map(|c| c.id).collect(),
     };
     if let Some(condition) = &condition {
@@ -46,13 +42,7 @@ pub(crate) fn run(args: &Inspect) -> Result<ExitCode> {
     config.wanted.set_events(args.format == Format::Zeek);
     let config = Arc::new(config);
 
-    ctrlc::set_handler(|| {
-        if INTERRUPTED.swap(true, Ordering::Relaxed) {
-            std::process::exit(130);
-        }
-    })
-    .context("can't watch for Ctrl-C")?;
-
+    interrupt::watch()?;
     let to = Destination::from(args.output.clone());
     if args.format == Format::Summary {
         let mut sink = Select::new(Summary::default(), condition, order, args.limit);
@@ -64,7 +54,9 @@ pub(crate) fn run(args: &Inspect) -> Result<ExitCode> {
         // Writing to a Vec can't fail.
         let _ = crate::summary::print(&mut text, &summary, &run.read, args.top, style);
         match &to {
-            Destination::Stdout => quiet_pipe(io::stdout().write_all(&text).and_then(|()| io::stdout().flush()))?,
+            Destination::Stdout => {
+                quiet_pipe(io::stdout().write_all(&text).and_then(|()| io::stdout().flush()))?
+            }
             Destination::Path(path) => std::fs::write(path, &text)
                 .with_context(|| format!("can't write the summary to {}", path.display()))?,
         }
@@ -101,7 +93,7 @@ impl Run {
     fn exit_code(&self) -> ExitCode {
         let damaged = self.read.iter().any(|r| matches!(r.stats.end, SourceEnd::Damaged { .. }));
         ExitCode::from(match () {
-            () if INTERRUPTED.load(Ordering::Relaxed) => 130,
+            () if is_interrupted() => 130,
             () if self.failed > 0 => 1,
             () if damaged => 3,
             () => 0,
@@ -121,26 +113,34 @@ impl Run {
             if let Some(link) = read.stats.unknown_link
                 && !args.quiet
             {
-                let _ = writeln!(io::stderr(), "daylight: {}: {link} is not a link type that daylight reads", read.name);
+                let _ = writeln!(
+                    io::stderr(),
+                    "daylight: {}: {link} is not a link type that daylight reads",
+                    read.name
+                );
             }
         }
     }
 }
 
-fn read_all(files: &[std::path::PathBuf], config: &Arc<Config>, args: &Inspect, sink: &mut dyn RecordSink) -> Result<Run> {
+fn read_all(
+    files: &[std::path::PathBuf],
+    config: &Arc<Config>,
+    args: &Inspect,
+    sink: &mut dyn RecordSink,
+) -> Result<Run> {
     let mut run = Run { read: Vec::new(), failed: 0 };
     let mut first_error = None;
     for (i, path) in files.iter().enumerate() {
-        if INTERRUPTED.load(Ordering::Relaxed) || sink.is_closed() {
+        if is_interrupted() || sink.is_closed() {
             break;
         }
         let name = capture_name(path);
-        let result = daylight_capture::open(path).and_then(|mut source| {
+        let result = open(path).and_then(|mut source| {
             let control = Control::default();
             let progress = Progress::new(&name, i, files.len(), args.quiet);
-            progress.watch(&control, &INTERRUPTED, || {
-                daylight_inspect::inspect(source.as_mut(), &name, config, &control, sink)
-            })
+            progress
+                .watch(&control, || daylight_inspect::inspect(source.as_mut(), &name, config, &control, sink))
         });
         match result {
             Ok(stats) => run.read.push(Read { name, stats }),
@@ -165,6 +165,14 @@ fn read_all(files: &[std::path::PathBuf], config: &Arc<Config>, args: &Inspect, 
     }
 }
 
+fn open(path: &Path) -> Result<Box<dyn FrameSource>, SourceError> {
+    let stdin = io::stdin();
+    if path.as_os_str() != "-" || stdin.is_terminal() {
+        return daylight_capture::open(path);
+    }
+    daylight_capture::open_reader("standard input", Interruptible::new(stdin), None)
+}
+
 /// A capture's name in records: the file's, without its folder.
 fn capture_name(path: &Path) -> String {
     path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned())
@@ -186,10 +194,9 @@ fn config(args: &Inspect) -> Result<Config> {
             }
         }
     }
-    let threads = args.threads.map_or_else(
-        || std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
-        usize::from,
-    );
+    let threads = args
+        .threads
+        .map_or_else(|| std::thread::available_parallelism().map_or(1, std::num::NonZero::get), usize::from);
     Ok(Config {
         timeouts: Timeouts {
             tcp_established_s: args.tcp_timeout,

@@ -57,8 +57,12 @@ pub(crate) fn protocols(args: &Protocols) -> Result<ExitCode> {
 fn ports(p: &Protocol) -> String {
     let mut parts = Vec::new();
     for (name, transport) in [("tcp", Transport::Tcp), ("udp", Transport::Udp)] {
-        let numbers: Vec<_> =
-            p.ports.iter().filter(|port| port.transport == transport).map(|port| port.number.to_string()).collect();
+        let numbers: Vec<_> = p
+            .ports
+            .iter()
+            .filter(|port| port.transport == transport)
+            .map(|port| port.number.to_string())
+            .collect();
         if !numbers.is_empty() {
             parts.push(format!("{name} {}", numbers.join(",")));
         }
@@ -80,7 +84,11 @@ fn one(text: &mut String, id: ProtocolId) {
     let mut transports: Vec<_> = p.patterns.iter().map(|p| transport_name(p.transport)).collect();
     transports.sort();
     transports.dedup();
-    let over = if transports.is_empty() { "named by another protocol or flow".into() } else { transports.join(", ") };
+    let over = if transports.is_empty() {
+        "named by another protocol or flow".into()
+    } else {
+        transports.join(", ")
+    };
     let _ = writeln!(text, "  over     {over}");
     let ports = ports(p);
     if !ports.is_empty() {
@@ -90,7 +98,13 @@ fn one(text: &mut String, id: ProtocolId) {
         let _ = writeln!(text, "  fields");
         for field in p.fields {
             let kind = format!("{:?}{}", field.kind, if field.list { " list" } else { "" }).to_lowercase();
-            let _ = writeln!(text, "    {:<28} {:<11} {}", format!("{}.{}", p.name, field.name), kind, field.help);
+            let _ = writeln!(
+                text,
+                "    {:<28} {:<11} {}",
+                format!("{}.{}", p.name, field.name),
+                kind,
+                field.help
+            );
         }
     }
     if !p.risks.is_empty() {
@@ -209,12 +223,23 @@ pub(crate) fn risks(args: &Risks) -> Result<ExitCode> {
         None => {
             for risk in all {
                 let (severity, side) = (risk.severity.name(), risk.side.name());
-                let _ = writeln!(text, "{:<34} {severity:<7} {side:<6}  {}", risk.name, first_sentence(risk.help));
+                let _ = writeln!(
+                    text,
+                    "{:<34} {severity:<7} {side:<6}  {}",
+                    risk.name,
+                    first_sentence(risk.help)
+                );
             }
         }
         Some(name) => match all.iter().find(|r| r.name == name) {
             Some(risk) => {
-                let _ = writeln!(text, "{}: severity {}, side {}", risk.name, risk.severity.name(), risk.side.name());
+                let _ = writeln!(
+                    text,
+                    "{}: severity {}, side {}",
+                    risk.name,
+                    risk.severity.name(),
+                    risk.side.name()
+                );
                 let _ = writeln!(text, "{}", risk.help);
             }
             None => bail!("there is no risk {name:?}{}", nearest_of(name, all.iter().map(|r| r.name))),

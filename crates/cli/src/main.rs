@@ -2,6 +2,7 @@
 
 mod args;
 mod inspect;
+mod interrupt;
 mod listing;
 mod progress;
 mod summary;

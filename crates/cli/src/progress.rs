@@ -4,6 +4,7 @@ use std::io::IsTerminal;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::interrupt::is_interrupted;
 use daylight_inspect::Control;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -14,19 +15,22 @@ const PATIENCE: Duration = Duration::from_millis(700);
 pub(crate) struct Progress {
     title: String,
     shown: bool,
+    /// An interruption stops the run. (A pipe ends by itself then, and what it held is to be read.)
+    stops: bool,
 }
 
 impl Progress {
     pub(crate) fn new(name: &str, index: usize, of: usize, quiet: bool) -> Self {
+        let stops = name != "-";
         let title = if of > 1 { format!("{name} ({} of {of})", index + 1) } else { name.to_owned() };
-        Self { title: crate::term::fit(&title, 30), shown: !quiet && std::io::stderr().is_terminal() }
+        Self { title: crate::term::fit(&title, 30), shown: !quiet && std::io::stderr().is_terminal(), stops }
     }
 
     /// Runs `work`, and meanwhile shows how far it is and passes an interruption on.
-    pub(crate) fn watch<T>(&self, control: &Control, interrupted: &AtomicBool, work: impl FnOnce() -> T) -> T {
+    pub(crate) fn watch<T>(&self, control: &Control, work: impl FnOnce() -> T) -> T {
         let done = AtomicBool::new(false);
         std::thread::scope(|scope| {
-            let watcher = scope.spawn(|| self.show(control, interrupted, &done));
+            let watcher = scope.spawn(|| self.show(control, &done));
             // Also when the work panics, or the watcher would wait for ever.
             let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
             done.store(true, Ordering::Relaxed);
@@ -35,12 +39,12 @@ impl Progress {
         })
     }
 
-    fn show(&self, control: &Control, interrupted: &AtomicBool, done: &AtomicBool) {
+    fn show(&self, control: &Control, done: &AtomicBool) {
         let start = Instant::now();
         let mut bar: Option<ProgressBar> = None;
         while !done.load(Ordering::Relaxed) {
             std::thread::park_timeout(Duration::from_millis(100));
-            if interrupted.load(Ordering::Relaxed) {
+            if self.stops && is_interrupted() {
                 control.stop();
             }
             if !self.shown || start.elapsed() < PATIENCE {

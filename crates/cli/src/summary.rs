@@ -29,10 +29,15 @@ pub(crate) fn print(
     if total.flows > 0 {
         let top = summary.protocols(rows);
         table(out, "Protocols", &top, total, style, |(id, known)| {
-            (protocol_name(*id), if *known || *id == ProtocolId::Unknown { "" } else { "by port or other flows" }.into())
+            (
+                protocol_name(*id),
+                if *known || *id == ProtocolId::Unknown { "" } else { "by port or other flows" }.into(),
+            )
         })?;
         let top = summary.applications(rows);
-        table(out, "Applications", &top, total, style, |(name, category)| ((*name).into(), (*category).into()))?;
+        table(out, "Applications", &top, total, style, |(name, category)| {
+            ((*name).into(), (*category).into())
+        })?;
         let top = summary.hosts(rows);
         table(out, "Hosts", &top, total, style, |host| ((*host).into(), String::new()))?;
         let top = summary.talkers(rows);
@@ -76,10 +81,8 @@ fn heading(out: &mut dyn Write, summary: &Summary, captures: &[Read], style: Sty
 }
 
 fn time(ns: i64) -> impl Display {
-    jiff::Timestamp::from_nanosecond(ns.into()).map_or_else(
-        |_| "?".to_owned(),
-        |t| t.strftime("%Y-%m-%d %H:%M:%S UTC").to_string(),
-    )
+    jiff::Timestamp::from_nanosecond(ns.into())
+        .map_or_else(|_| "?".to_owned(), |t| t.strftime("%Y-%m-%d %H:%M:%S UTC").to_string())
 }
 
 /// A table of amounts with bars.
@@ -204,7 +207,10 @@ fn notes(out: &mut dyn Write, captures: &[Read], style: Style) -> io::Result<()>
         count(reassembly.held, "TCP segments came too early and were put in order");
         count(reassembly.gaps, "holes in TCP streams were given up");
         count(reassembly.conflicts, "TCP segments came again with another content");
-        count(reassembly.over_budget, "TCP segments found no room in the reassembly budget (--max-reassembly)");
+        count(
+            reassembly.over_budget,
+            "TCP segments found no room in the reassembly budget (--max-reassembly)",
+        );
         count(stats.shards.flows_over_budget, "flows were ended early: the table was over --max-flows");
         count(stats.facts_forgotten, "names or expected flows were forgotten: over the budget");
         count(stats.shards.parser_panics, "parsers failed: please report this capture");

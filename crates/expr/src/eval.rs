@@ -45,27 +45,33 @@ impl Program {
         let mut registers = 0_u64;
         // Steps go on further down only, so this ends.
         while let Some(step) = self.steps.get(at as usize) {
-            at = if self.holds(&step.test, row, &mut registers) { step.then } else { step.otherwise };
+            let holds = match &step.test {
+                Test::Field { field, check, negate, all: false } => {
+                    row.values(*field).any(|value| check.fits(value) != *negate)
+                }
+                Test::Exists(field) => row.values(*field).next().is_some(),
+                test => self.holds(test, row, &mut registers),
+            };
+            at = if holds { step.then } else { step.otherwise };
         }
         at == ACCEPT
     }
 
-    #[inline]
+    /// The tests that are less frequent than those above, so that their code is out of the way.
+    #[inline(never)]
     fn holds<R: Row>(&self, test: &Test, row: &R, registers: &mut u64) -> bool {
         match test {
-            Test::Field { field, check, negate, all } => {
+            Test::Field { field, check, negate, .. } => {
                 let mut values = row.values(*field);
-                if *all {
-                    let fits = |value: ValueRef<'_>| check.fits(value.into()) != *negate;
-                    values.next().is_some_and(|first| fits(first) && values.all(fits))
-                } else {
-                    values.any(|value| check.fits(value.into()) != *negate)
-                }
+                let fits = |value: ValueRef<'_>| check.fits(value) != *negate;
+                values.next().is_some_and(|first| fits(first) && values.all(fits))
             }
             Test::Exists(field) => row.values(*field).next().is_some(),
-            Test::Operand { operand, check, negate, all } => {
-                quantify(*all, |visit| self.each(*operand, row, visit), |value| check.fits(value) != *negate)
-            }
+            Test::Operand { operand, check, negate, all } => quantify(
+                *all,
+                |visit| self.each(*operand, row, visit),
+                |value| check.fits_value(value) != *negate,
+            ),
             Test::Pair { relation, left, right, negate, all } => quantify(
                 *all,
                 |visit| self.each(*left, row, visit),
@@ -366,10 +372,23 @@ impl Relation {
 }
 
 impl Check {
+    /// The frequent checks of plain fields at once, all others by way of [`Val`].
     #[inline]
-    fn fits(&self, value: Val<'_>) -> bool {
+    fn fits(&self, value: ValueRef<'_>) -> bool {
         match (self, value) {
-            (Self::Octets(Relation::Eq, wanted), Val::Octets(bytes)) => **wanted == *bytes,
+            (Self::Octets(Relation::Eq, wanted), ValueRef::Str(text)) => **wanted == *text.as_bytes(),
+            (Self::Int(low, high), ValueRef::Uint(n)) => (*low..=*high).contains(&n.into()),
+            (Self::V4(low, high), ValueRef::Ip(IpAddr::V4(address))) => {
+                (*low..=*high).contains(&u32::from(address))
+            }
+            _ => self.fits_value(value.into()),
+        }
+    }
+
+    #[inline(never)]
+    fn fits_value(&self, value: Val<'_>) -> bool {
+        match (self, value) {
+            (Self::Any(checks), value) => checks.iter().any(|check| check.fits_value(value)),
             (Self::Int(low, high), Val::Int(n)) => (*low..=*high).contains(&n),
             (Self::V4(low, high), Val::Ip(IpAddr::V4(address))) => {
                 (*low..=*high).contains(&u32::from(address))
@@ -377,13 +396,7 @@ impl Check {
             (Self::V6(low, high), Val::Ip(IpAddr::V6(address))) => {
                 (*low..=*high).contains(&u128::from(address))
             }
-            _ => self.fits_slowly(value),
-        }
-    }
-
-    fn fits_slowly(&self, value: Val<'_>) -> bool {
-        match (self, value) {
-            (Self::Any(checks), value) => checks.iter().any(|check| check.fits(value)),
+            (Self::OctetsFolded(wanted), Val::Octets(bytes)) => bytes.eq_ignore_ascii_case(wanted),
             (Self::Ints(ranges), Val::Int(n)) => ranges.contains(&n),
             (Self::Float(relation, x), value) => relation.holds(value, Val::Float(*x)),
             (Self::Floats(ranges), value) => ranges.iter().any(|(low, high)| {

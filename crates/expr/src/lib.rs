@@ -51,6 +51,7 @@
 //! * Parentheses group arithmetic too, not only braces. `any` and `all` may stand before a test in parentheses.
 //! * `contains` and `matches` don't convert numbers and addresses by themselves; `string()` does.
 //! * Regular expressions are those of the `regex` crate (linear time: no look-around, no back-references), on bytes.
+//! * A text that is too short has no such slice, as the manual says; Wireshark 4.0 takes it as empty.
 //! * A time without a zone is in UTC. There are no layers (`#`), raw fields (`@`) or host names in place of addresses.
 #![forbid(unsafe_code)]
 

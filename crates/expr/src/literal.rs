@@ -121,7 +121,7 @@ impl FromStr for Network {
                 .parse()
                 .ok()
                 .and_then(|prefix| Self::new(address, prefix))
-                .ok_or(NetworkError::Prefix(Self::bits(address))),
+                .ok_or_else(|| NetworkError::Prefix(Self::bits(address))),
         }
     }
 }

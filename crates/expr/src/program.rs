@@ -133,6 +133,8 @@ pub(crate) enum Check {
     Float(Relation, f64),
     Floats(Box<[(f64, f64)]>),
     Octets(Relation, Octets),
+    /// Equal but for the case of ASCII letters.
+    OctetsFolded(Octets),
     OctetSet(OctetSet),
     OctetRanges(Ranges<Octets>),
     Contains(Box<Finder<'static>>),
@@ -142,7 +144,7 @@ pub(crate) enum Check {
     Addresses(Networks),
     List(Arc<List>),
     /// At least one of them.
-    Any(Box<[Check]>),
+    Any(Box<[Self]>),
 }
 
 /// Where values come from that are more than a plain field. Indices are into [`Program::operands`].

@@ -298,7 +298,8 @@ mod tests {
 
     /// Feeds segments (sequence number, bytes) and gives what comes out; `.` stands for a lost byte.
     fn run(syn: Option<u32>, segments: &[(u32, &[u8])]) -> (Vec<u8>, ReassemblyCounters) {
-        let (mut r, mut counters, mut out) = (Reassembler::new(None), ReassemblyCounters::default(), Vec::new());
+        let (mut r, mut counters, mut out) =
+            (Reassembler::new(None), ReassemblyCounters::default(), Vec::new());
         if let Some(seq) = syn {
             r.syn(seq);
         }
@@ -345,7 +346,8 @@ mod tests {
 
     #[test]
     fn a_hole_is_given_up_when_the_other_side_has_the_bytes() {
-        let (mut r, mut counters, mut out) = (Reassembler::new(None), ReassemblyCounters::default(), Vec::new());
+        let (mut r, mut counters, mut out) =
+            (Reassembler::new(None), ReassemblyCounters::default(), Vec::new());
         let mut give = |piece: Piece<'_>| out.push(format!("{piece:?}"));
         r.syn(0);
         r.push(1, b"ab", 0, true, &mut counters, &mut give);
@@ -359,7 +361,8 @@ mod tests {
 
     #[test]
     fn bytes_cut_by_the_snap_length_are_a_gap() {
-        let (mut r, mut counters, mut out) = (Reassembler::new(None), ReassemblyCounters::default(), Vec::new());
+        let (mut r, mut counters, mut out) =
+            (Reassembler::new(None), ReassemblyCounters::default(), Vec::new());
         let mut give = |piece: Piece<'_>| out.push(format!("{piece:?}"));
         r.push(1, b"ab", 3, true, &mut counters, &mut give);
         r.push(6, b"f", 0, true, &mut counters, &mut give);

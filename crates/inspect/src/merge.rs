@@ -1,7 +1,10 @@
 //! Puts together what the shards hand on: in the capture's order, with what flows tell about one another.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
+
+use foldhash::fast::RandomState;
 
 use daylight_protocols::{Confidence, Fact, ProtocolId, Transport};
 
@@ -11,7 +14,7 @@ use crate::shard::Output;
 use crate::{enrich, ports};
 
 /// Names and expectations that are remembered; the oldest go first.
-const FACTS_MAX: usize = 200_000;
+const FACTS_MAX: usize = 100_000;
 /// An expected flow begins within this time, or not at all.
 const EXPECT_PACKETS_MAX: u64 = 1_000_000;
 
@@ -42,10 +45,10 @@ impl RecordSink for Vec<FlowRecord> {
 #[derive(Default)]
 pub(crate) struct Correlation {
     /// (client, address) -> names with the packet that told them, oldest first.
-    names: HashMap<(IpAddr, IpAddr), VecDeque<(u64, Box<str>)>>,
+    names: HashMap<(IpAddr, IpAddr), Vec<(u64, Box<str>)>, RandomState>,
     names_order: VecDeque<(IpAddr, IpAddr)>,
     /// (TCP or UDP, address, port) -> what is expected, and the packet that told of it.
-    expected: HashMap<(u8, IpAddr, u16), (u64, ProtocolId)>,
+    expected: HashMap<(u8, IpAddr, u16), (u64, ProtocolId), RandomState>,
     expected_order: VecDeque<(u8, IpAddr, u16)>,
     /// Facts forgotten for want of room.
     pub(crate) forgotten: u64,
@@ -59,14 +62,22 @@ impl Correlation {
         match fact {
             Fact::Named { name, address } => {
                 let key = (client, address);
-                let names = self.names.entry(key).or_default();
-                if names.is_empty() {
-                    self.names_order.push_back(key);
-                }
-                names.retain(|(_, n)| *n != name);
-                names.push_back((packet, name));
-                if names.len() > NAMES_MAX {
-                    names.pop_front();
+                match self.names.entry(key) {
+                    Entry::Vacant(new) => {
+                        // Nearly always the only one: room for one.
+                        new.insert(vec![(packet, name)]);
+                        self.names_order.push_back(key);
+                    }
+                    Entry::Occupied(mut old) => {
+                        let names = old.get_mut();
+                        // A flow that began between two answers with the same name finds the earlier one.
+                        if names.last().is_none_or(|(_, n)| *n != name) {
+                            names.push((packet, name));
+                        }
+                        if names.len() > NAMES_MAX {
+                            names.remove(0);
+                        }
+                    }
                 }
                 if self.names_order.len() > FACTS_MAX
                     && let Some(oldest) = self.names_order.pop_front()

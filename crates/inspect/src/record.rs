@@ -342,6 +342,45 @@ pub fn value_ref(value: &Value) -> Option<ValueRef<'_>> {
 }
 
 impl FlowRecord {
+    /// A flow of which nothing is known but its ends: for tests of what takes records.
+    #[doc(hidden)]
+    pub fn blank(number: u64) -> Self {
+        Self {
+            ends: Ends {
+                capture: "test.pcap".into(),
+                ip_protocol: 6,
+                src_ip: IpAddr::from([10, 0, 0, 1]),
+                src_port: 40000,
+                dst_ip: IpAddr::from([203, 0, 113, 5]),
+                dst_port: 443,
+                uid: Uid::new([number, 0]),
+            },
+            start_ns: 0,
+            end_ns: 0,
+            vlan: 0,
+            tunnel: None,
+            community_id: None,
+            protocol: ProtocolId::Unknown,
+            confidence: Confidence::None,
+            application: None,
+            category: None,
+            resolved_name: None,
+            found: Findings::default(),
+            src: Counters::default(),
+            dst: Counters::default(),
+            state: ConnState::OTH,
+            reason: EndReason::CaptureEnd,
+            history: HistoryText::default(),
+            missed_bytes: 0,
+            retransmitted: 0,
+            out_of_order: 0,
+            first_payload_entropy: None,
+            unidentified_entropy: None,
+            src_spans: None,
+            dst_spans: None,
+        }
+    }
+
     /// Every value of a column: none if it was not seen.
     pub fn values(&self, id: ColumnId) -> impl Iterator<Item = ValueRef<'_>> {
         let (mut one, mut two): (Option<ValueRef<'_>>, Option<ValueRef<'_>>) = (None, None);

@@ -11,7 +11,7 @@ use daylight_packet::{Decoder, Issues, Packet, TcpHeader, TransportKind};
 use daylight_protocols::dispatch::{Dispatcher, Outcome, Rejected};
 use daylight_protocols::driver::{Driver, Progress};
 use daylight_protocols::{
-    Confidence, Dir, Earlier, Event, Fact, Findings, Probe, ProtocolId, Sink, Transport, Wanted,
+    Confidence, Dir, Earlier, Event, Fact, Findings, OFFSET_MAX, Probe, ProtocolId, Sink, Transport, Wanted,
 };
 
 use crate::chunk::{Chunk, Entry};
@@ -23,6 +23,10 @@ use crate::risks;
 const DATAGRAMS_MAX: u8 = 8;
 /// Segments that are looked at, of a connection that nobody knows.
 const SEGMENTS_MAX: u8 = 24;
+
+/// A flow's time-out can become shorter (it is closed, its protocol is known), and packets don't touch its timer. So
+/// each flow is looked at after this time at the latest.
+const LOOK_AGAIN_NS: i64 = 10_000_000_000;
 
 /// The hot part of a flow that the engine keeps.
 #[derive(Default)]
@@ -338,15 +342,12 @@ impl Shard {
         index
     }
 
-    /// Sets the flow's timer to the second after `due_ns`.
+    /// Sets the flow's timer to the second after `due_ns`, or to the next look at it.
     fn arm(&mut self, index: FlowIndex, due_ns: i64) {
-        let active = self.config.timeouts.active_s;
-        let mut due_ns = due_ns;
-        if active > 0 {
-            due_ns = due_ns.min(self.table[index].first_ns + i64::from(active) * 1_000_000_000);
-        }
-        let second = self.wheel.insert((due_ns / 1_000_000_000).max(0) as u64 + 1, index);
-        self.table[index].timer_s = second as u32;
+        let flow = &mut self.table[index];
+        let next_look_ns = self.now_ns.max(flow.last_ns).saturating_add(LOOK_AGAIN_NS);
+        let second = self.wheel.insert((due_ns.min(next_look_ns) / 1_000_000_000).max(0) as u64 + 1, index);
+        flow.timer_s = second as u32;
     }
 
     /// Everything about a packet that is more than counting.
@@ -662,6 +663,8 @@ impl Job<'_> {
                 }
                 Outcome::Need(n) if n <= START_KEPT_MAX => Asked::Need(n),
                 Outcome::Later => Asked::Later,
+                // With fewer bytes than patterns look at, nothing is settled.
+                Outcome::Unknown if start.len() < OFFSET_MAX => Asked::Need(start.len() + 1),
                 Outcome::Need(_) | Outcome::Unknown => Asked::Settled,
             };
         }

@@ -77,7 +77,7 @@ pub struct Ber<'a> {
 
 impl<'a> Ber<'a> {
     /// Starts at the first element.
-    pub fn new(bytes: &'a [u8]) -> Self {
+    pub const fn new(bytes: &'a [u8]) -> Self {
         Self { rest: bytes }
     }
 

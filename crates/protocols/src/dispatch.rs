@@ -158,7 +158,13 @@ impl Dispatcher {
     /// Asks the candidates for this payload, but for those that have said no already, and remembers who says no now.
     pub fn identify(&self, probe: &Probe<'_>, rejected: &mut Rejected) -> Outcome {
         let candidates = self.candidates(probe);
-        ask(candidates.as_slice(), probe, rejected)
+        match ask(candidates.as_slice(), probe, rejected) {
+            // Patterns look at so many bytes: with fewer, others may become candidates before these have enough.
+            Outcome::Need(n) if probe.payload.len() < OFFSET_MAX => {
+                Outcome::Need(n.min(probe.payload.len() + 1))
+            }
+            outcome => outcome,
+        }
     }
 
     /// The compiled table for people: offsets, distinct byte sets, bytes of memory.

@@ -2,7 +2,7 @@
 //! parser where a protocol gives way to another.
 
 use crate::dispatch::{Dispatcher, Outcome, Rejected};
-use crate::{Dir, Parser, Probe, ProtocolId, Sink, Step, Transport, risk};
+use crate::{Dir, OFFSET_MAX, Parser, Probe, ProtocolId, Sink, Step, Transport, risk};
 
 /// A parser may ask to see at most this many bytes again; more, and the direction is given up.
 pub const PENDING_MAX: usize = 64 * 1024;
@@ -107,7 +107,12 @@ impl Driver {
             if bytes.is_empty() {
                 return Progress::More;
             }
+            let label = out.label();
             let step = parser.stream(dir, bytes, out);
+            if self.switches > 0 {
+                // What runs inside does not rename the flow.
+                out.restore_label(label);
+            }
             let half = &mut self.halves[dir.index()];
             match step {
                 Step::Consumed(n) if n > 0 && n <= bytes.len() => bytes = &bytes[n..],
@@ -187,17 +192,22 @@ impl Driver {
                 }
                 None => Progress::Finished,
             },
-            Outcome::Need(n) if n <= PENDING_MAX => {
-                let half = &mut self.halves[dir.index()];
-                half.need = n;
-                half.pending = bytes.to_vec();
-                Progress::More
-            }
+            Outcome::Need(n) if n <= PENDING_MAX => self.keep(dir, bytes, n),
+            // Patterns look at so many bytes: with fewer, nothing is settled.
+            _ if bytes.len() < OFFSET_MAX => self.keep(dir, bytes, bytes.len() + 1),
             _ => {
                 self.halves[dir.index()].done = true;
                 self.progress()
             }
         }
+    }
+
+    /// Waits for `need` bytes.
+    fn keep(&mut self, dir: Dir, bytes: &[u8], need: usize) -> Progress {
+        let half = &mut self.halves[dir.index()];
+        half.need = need;
+        half.pending = bytes.to_vec();
+        Progress::More
     }
 
     /// A datagram.

@@ -276,6 +276,11 @@ impl<'a> Sink<'a> {
         self.label = Some(protocol);
     }
 
+    /// Takes a [`relabel`](Self::relabel) back.
+    pub(crate) fn restore_label(&mut self, label: Option<ProtocolId>) {
+        self.label = label;
+    }
+
     /// Names the application, where the payload itself does.
     pub fn application(&mut self, name: &'static str) {
         self.found.application.get_or_insert(name);

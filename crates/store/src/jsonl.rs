@@ -153,7 +153,6 @@ fn value(value: ValueRef<'_>, line: &mut Vec<u8>) {
             line.push(b'"');
             return;
         }
-        _ => write!(line, "null"),
     };
 }
 

@@ -10,12 +10,14 @@ mod jsonl;
 mod out;
 mod parquet;
 mod select;
+#[cfg(test)]
+mod tests;
 mod time;
 mod zeek;
 
 use std::path::PathBuf;
 
-use daylight_inspect::{Column, RecordSink};
+use daylight_inspect::{Column, EventRecord, FlowRecord, RecordSink};
 
 pub use out::{Destination, StoreError};
 pub use select::{Order, Select};
@@ -55,7 +57,7 @@ pub fn open(
     Ok(match format {
         Format::Jsonl => Box::new(jsonl::Jsonl::new(columns, to.writer()?)),
         Format::Csv => Box::new(csv::Csv::new(columns, to.writer()?)),
-        Format::Zeek => Box::new(zeek::Zeek::new(to.folder()?)?),
+        Format::Zeek => Box::new(zeek::Zeek::new(to.folder()?)),
         Format::Parquet => Box::new(parquet::Parquet::new(columns, to.file()?)?),
     })
 }
@@ -64,5 +66,25 @@ pub fn open(
 impl From<PathBuf> for Destination {
     fn from(path: PathBuf) -> Self {
         if path.as_os_str() == "-" { Self::Stdout } else { Self::Path(path) }
+    }
+}
+
+impl RecordSink for Box<dyn Writer> {
+    fn flow(&mut self, record: FlowRecord) {
+        (**self).flow(record);
+    }
+
+    fn event(&mut self, event: EventRecord) {
+        (**self).event(event);
+    }
+
+    fn is_closed(&self) -> bool {
+        (**self).is_closed()
+    }
+}
+
+impl Writer for Box<dyn Writer> {
+    fn finish(&mut self) -> Result<u64, StoreError> {
+        (**self).finish()
     }
 }

@@ -1,7 +1,7 @@
 //! Where records go, and what can go wrong there.
 
 use std::fs::File;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 /// A file, a folder, or standard output.
@@ -60,11 +60,11 @@ impl Destination {
     }
 
     pub(crate) fn writer(&self) -> Result<Out, StoreError> {
-        let inner: Box<dyn Write + Send> = match self {
+        let inner: Box<dyn Target> = match self {
             Self::Stdout => Box::new(io::stdout()),
             Self::Path(path) => Box::new(create(path)?),
         };
-        Ok(Out { inner: BufWriter::with_capacity(1 << 17, inner), to: self.name(), flows: 0, error: None })
+        Ok(Out::new(inner, self.name()))
     }
 
     pub(crate) fn file(&self) -> Result<(File, String), StoreError> {
@@ -85,23 +85,59 @@ pub(crate) fn create(path: &Path) -> Result<File, StoreError> {
     File::create(path).map_err(|cause| StoreError::Create { path: path.to_owned(), cause })
 }
 
-/// Text on its way out: remembers the first error, and how many flows were written before it.
+/// What can be written to and, if it is a file, cut: half a record at the end of a file would spoil it for strict readers.
+pub(crate) trait Target: Write + Send {
+    /// Cuts to this length and goes on there. Does nothing where that can't be done.
+    fn cut(&mut self, len: u64) -> io::Result<()> {
+        let _ = len;
+        Ok(())
+    }
+}
+
+impl Target for io::Stdout {}
+
+impl Target for File {
+    fn cut(&mut self, len: u64) -> io::Result<()> {
+        // A pipe or a device may have been named: neither can be cut.
+        if self.metadata()?.is_file() {
+            self.set_len(len)?;
+            self.seek(SeekFrom::Start(len))?;
+        }
+        Ok(())
+    }
+}
+
+/// Text on its way out: collects it, remembers the first error, and how many flows were written before it.
 pub(crate) struct Out {
-    inner: BufWriter<Box<dyn Write + Send>>,
+    inner: Box<dyn Target>,
     to: String,
+    buffer: Vec<u8>,
+    /// Where in the buffer pieces end, and how many flows each completes.
+    ends: Vec<(usize, u64)>,
+    /// Bytes in whole pieces that were written.
+    whole: u64,
     flows: u64,
     error: Option<io::Error>,
 }
 
+/// So much is collected before it is written.
+const BUFFER_BYTES: usize = 1 << 17;
+
 impl Out {
-    /// Writes a piece; `flows` of it are complete with it.
+    pub(crate) fn new(inner: Box<dyn Target>, to: String) -> Self {
+        let buffer = Vec::with_capacity(BUFFER_BYTES);
+        Self { inner, to, buffer, ends: Vec::new(), whole: 0, flows: 0, error: None }
+    }
+
+    /// Writes a piece (a line or several); `flows` of it are complete with it.
     pub(crate) fn write(&mut self, bytes: &[u8], flows: u64) {
         if self.error.is_some() {
             return;
         }
-        match self.inner.write_all(bytes) {
-            Ok(()) => self.flows += flows,
-            Err(error) => self.error = Some(error),
+        self.buffer.extend_from_slice(bytes);
+        self.ends.push((self.buffer.len(), flows));
+        if self.buffer.len() >= BUFFER_BYTES {
+            self.flush();
         }
     }
 
@@ -109,13 +145,51 @@ impl Out {
         self.error.is_some()
     }
 
+    /// How many flows were written, and the error if there was one.
     pub(crate) fn finish(&mut self) -> Result<u64, StoreError> {
-        if self.error.is_none() {
-            self.error = self.inner.flush().err();
-        }
+        self.flush();
         match self.error.take() {
             None => Ok(self.flows),
             Some(cause) => Err(StoreError::Write { to: self.to.clone(), flows: self.flows, cause }),
         }
+    }
+
+    fn flush(&mut self) {
+        if self.error.is_some() {
+            return;
+        }
+        let mut at = 0;
+        while let Some(rest) = self.buffer.get(at..).filter(|rest| !rest.is_empty()) {
+            match self.inner.write(rest) {
+                Ok(0) => self.error = Some(io::ErrorKind::WriteZero.into()),
+                Ok(n) => at += n,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => self.error = Some(error),
+            }
+            if self.error.is_some() {
+                break;
+            }
+        }
+        if self.error.is_none() {
+            self.error = self.inner.flush().err();
+        }
+        let mut kept = 0;
+        for (end, flows) in self.ends.drain(..).take_while(|(end, _)| *end <= at) {
+            kept = end;
+            self.flows += flows;
+        }
+        self.whole += kept as u64;
+        if at > kept {
+            // If it can't be cut, half a line stays. The error to tell of is the first.
+            let _ = self.inner.cut(self.whole);
+        }
+        self.buffer.clear();
+    }
+}
+
+/// Whoever forgets to finish loses the errors, but not the records.
+impl Drop for Out {
+    fn drop(&mut self) {
+        self.flush();
     }
 }

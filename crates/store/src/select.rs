@@ -1,9 +1,10 @@
 //! Lets through what is asked for: a condition, an order, a limit.
 
 use std::cmp::Ordering;
+use std::collections::HashMap;
 
 use daylight_expr::{Program, ValueRef};
-use daylight_inspect::{ColumnId, EventRecord, FlowRecord, RecordSink};
+use daylight_inspect::{ColumnId, EventRecord, FlowRecord, RecordSink, Uid};
 
 use crate::{StoreError, Writer};
 
@@ -24,21 +25,51 @@ pub struct Select<W> {
     left: u64,
     /// Waiting to be put in order.
     held: Vec<FlowRecord>,
+    /// If flows are chosen, transactions wait for their flows, which come later.
+    events: Option<HashMap<Uid, Vec<EventRecord>>>,
+    events_held: usize,
 }
+
+/// So many transactions wait for their flows; those that come after them are let through whatever becomes of their flow.
+const EVENTS_MAX: usize = 1 << 20;
 
 impl<W: RecordSink> Select<W> {
     /// Lets flows through for which the condition holds, at most `limit` of them, in that order. With an order, all
-    /// records (of a limit, that many) are held until [`release`](Self::release).
+    /// records (of a limit, that many) are held until [`release`](Self::release). Transactions are let through with
+    /// their flows.
     pub fn new(inner: W, condition: Option<Program>, order: Option<Order>, limit: Option<u64>) -> Self {
-        Self { inner, condition, order, left: limit.unwrap_or(u64::MAX), held: Vec::new() }
+        let choosing = condition.is_some() || order.is_some() || limit.is_some();
+        Self {
+            inner,
+            condition,
+            order,
+            left: limit.unwrap_or(u64::MAX),
+            held: Vec::new(),
+            events: choosing.then(HashMap::new),
+            events_held: 0,
+        }
     }
 
     /// Hands on what was held for ordering.
     pub fn release(&mut self) {
         self.arrange();
         for record in std::mem::take(&mut self.held) {
-            self.inner.flow(record);
+            self.pass(record);
         }
+    }
+
+    /// Hands on a flow, and before it its transactions.
+    fn pass(&mut self, record: FlowRecord) {
+        for event in self.take_events(record.ends.uid) {
+            self.inner.event(event);
+        }
+        self.inner.flow(record);
+    }
+
+    fn take_events(&mut self, flow: Uid) -> Vec<EventRecord> {
+        let events = self.events.as_mut().and_then(|events| events.remove(&flow)).unwrap_or_default();
+        self.events_held -= events.len();
+        events
     }
 
     /// The sink behind.
@@ -57,13 +88,17 @@ impl<W: RecordSink> Select<W> {
             let by = compare(a, b, order.column);
             if order.descending { by.reverse() } else { by }
         });
-        self.held.truncate(usize::try_from(self.left).unwrap_or(usize::MAX));
+        let left = usize::try_from(self.left).unwrap_or(usize::MAX).min(self.held.len());
+        for record in self.held.split_off(left) {
+            self.take_events(record.ends.uid);
+        }
     }
 }
 
 impl<W: RecordSink> RecordSink for Select<W> {
     fn flow(&mut self, record: FlowRecord) {
         if self.condition.as_ref().is_some_and(|condition| !condition.matches(&record)) {
+            self.take_events(record.ends.uid);
             return;
         }
         if self.order.is_some() {
@@ -74,12 +109,18 @@ impl<W: RecordSink> RecordSink for Select<W> {
             }
         } else if self.left > 0 {
             self.left -= 1;
-            self.inner.flow(record);
+            self.pass(record);
         }
     }
 
     fn event(&mut self, event: EventRecord) {
-        self.inner.event(event);
+        match &mut self.events {
+            Some(events) if self.events_held < EVENTS_MAX => {
+                self.events_held += 1;
+                events.entry(event.ends.uid).or_default().push(event);
+            }
+            _ => self.inner.event(event),
+        }
     }
 
     fn is_closed(&self) -> bool {

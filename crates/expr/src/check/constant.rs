@@ -278,7 +278,10 @@ impl Checker<'_> {
         let message = format!("`{word}` is neither a field nor {what}");
         let error = Error::new(span, ErrorKind::Kind(message)).label(kind.example());
         if kind == Kind::Str {
-            return error.help(format!("write it in quotes: \"{word}\""));
+            let near = self.schema.alias(word).or_else(|| nearest(word, self.schema.names()));
+            let field =
+                near.map_or_else(String::new, |name| format!("; or did you mean the field `{name}`?"));
+            return error.help(format!("write it in quotes: \"{word}\"{field}"));
         }
         if let Some((left, right)) = word.split_once('-')
             && (self.field(left).is_some() || literal::number(left).is_some())

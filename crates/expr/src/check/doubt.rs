@@ -34,14 +34,12 @@ impl Checker<'_> {
         let presence = format!("write {} to ask whether the field is there", value.text);
         if never != always {
             if never != negate {
-                let help = match lowest {
-                    1 => "a field that is absent has no count; write `not` and its name to ask for that"
-                        .to_owned(),
-                    _ => format!(
-                        "{} is {}",
-                        value.text,
-                        if lowest == 0 { "never negative" } else { "bounded" }
-                    ),
+                let help = if lowest == 1 {
+                    "a field that is absent has no count; write `not` and its name to ask for that".to_owned()
+                } else if low > highest || high == i128::MAX {
+                    format!("{} is never greater", value.text)
+                } else {
+                    format!("{} is never less", value.text)
                 };
                 self.warn(span, "this is never true", help);
             } else {
@@ -52,14 +50,11 @@ impl Checker<'_> {
 
     /// `lower(…)` compared with upper case.
     pub(super) fn doubt_case(&mut self, value: &Value, wanted: &[u8], span: Span, never: bool) {
-        let (wrong, case) = match value.case {
-            Some(Case::Lower) => (wanted.iter().any(u8::is_ascii_uppercase), "lower"),
-            Some(Case::Upper) => (wanted.iter().any(u8::is_ascii_lowercase), "upper"),
-            None => return,
-        };
-        if wrong {
+        let Some(case) = value.case else { return };
+        if !case.holds(wanted) {
+            let name = if case == Case::Lower { "lower" } else { "upper" };
             let always = if never { "this is never true" } else { "this is always true" };
-            self.warn(span, always, format!("{} is all {case} case, and this is not", value.text));
+            self.warn(span, always, format!("{} is all {name} case, and this is not", value.text));
         }
     }
 

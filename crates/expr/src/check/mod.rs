@@ -20,10 +20,10 @@ use value::{Typed, Value};
 /// A checked expression.
 #[derive(Clone, Debug)]
 pub(crate) enum Logic {
-    Or(Vec<Logic>),
-    Xor(Vec<Logic>),
-    And(Vec<Logic>),
-    Not(Box<Logic>),
+    Or(Vec<Self>),
+    Xor(Vec<Self>),
+    And(Vec<Self>),
+    Not(Box<Self>),
     /// With its text, for the program's listing.
     Test(Test, String),
 }
@@ -275,9 +275,16 @@ impl<'a> Checker<'a> {
 
     /// A test of a value against constants.
     fn test(&mut self, value: &Value, check: Check, negate: bool, all: bool) -> Test {
-        match value.field {
-            Some(field) => Test::Field { field: field.id, check, negate, all },
-            None => Test::Operand { operand: self.operand_of(value), check, negate, all },
+        match (value.field, value.folded) {
+            (Some(field), _) => Test::Field { field: field.id, check, negate, all },
+            // `lower(x) == "y"` asks for no text to be made, if "y" is all lower case.
+            (None, Some((field, case))) if matches!(&check, Check::Octets(Relation::Eq, text) if case.holds(text)) =>
+            {
+                let check =
+                    if let Check::Octets(_, text) = check { Check::OctetsFolded(text) } else { check };
+                Test::Field { field: field.id, check, negate, all }
+            }
+            _ => Test::Operand { operand: self.operand_of(value), check, negate, all },
         }
     }
 
@@ -350,9 +357,7 @@ impl<'a> Checker<'a> {
                 error => {
                     let text = error.to_string();
                     let last = text.lines().last().unwrap_or_default();
-                    refused(last.trim_start_matches("error: ").to_owned()).help(
-                        "there are no look-arounds and no back-references; everything else is as in Perl",
-                    )
+                    refused(last.trim_start_matches("error: ").to_owned())
                 }
             })?;
         let all = quantifier == Some(Quantifier::All);

@@ -4,7 +4,7 @@ use super::constant::Const;
 use super::{Checker, is_logical, not_a_value};
 use crate::ast::{ArithmeticOp, Expr, Node, SliceEnd, SliceRange};
 use crate::program::Operand;
-use crate::{Error, ErrorKind, FieldType, Kind, nearest};
+use crate::{Error, ErrorKind, FieldType, Kind, Span, nearest};
 
 /// The functions, and how they are shown in an error.
 const FUNCTIONS: [(&str, &str); 8] = [
@@ -30,6 +30,8 @@ pub(crate) struct Value {
     pub(crate) least: Option<i128>,
     /// For text: `lower` or `upper`, if that made it.
     pub(crate) case: Option<Case>,
+    /// The field, if it is `lower` or `upper` of a field and nothing else.
+    pub(crate) folded: Option<(FieldType, Case)>,
     /// For slices: the length in characters or bytes that it always has.
     pub(crate) length: Option<usize>,
     /// How many fields with several values are in it.
@@ -88,7 +90,17 @@ impl Checker<'_> {
     /// A value that an operand of its own makes.
     fn made(&mut self, node: &Node, kind: Kind, lists: usize, operand: Operand) -> Value {
         let operand = Some(self.push(operand));
-        Value { kind, field: None, operand, least: None, case: None, length: None, lists, text: shown(node) }
+        Value {
+            kind,
+            field: None,
+            operand,
+            least: None,
+            case: None,
+            folded: None,
+            length: None,
+            lists,
+            text: shown(node),
+        }
     }
 
     /// Checks something that depends on the row ([`has_value`](Self::has_value)).
@@ -103,6 +115,7 @@ impl Checker<'_> {
                     operand: None,
                     least: (field.kind == Kind::Uint).then_some(0),
                     case: None,
+                    folded: None,
                     length: None,
                     lists: usize::from(field.list),
                     text: shown(node),
@@ -151,9 +164,12 @@ impl Checker<'_> {
 
     fn call(&mut self, node: &Node, name: &str, arguments: &[Node]) -> Result<Value, Error> {
         let Some((_, usage)) = FUNCTIONS.iter().find(|(known, _)| *known == name) else {
-            let error = Error::new(node.span, ErrorKind::UnknownFunction(name.to_owned()));
+            let span = Span::new(node.span.start, node.span.start + name.len());
+            let error = Error::new(span, ErrorKind::UnknownFunction(name.to_owned()));
             let names = FUNCTIONS.map(|(name, _)| name);
-            return Err(match nearest(name, names) {
+            // `length` and `tolower` are further from `len` and `lower` than misspellings are.
+            let part = names.into_iter().find(|known| name.contains(known));
+            return Err(match part.or_else(|| nearest(name, names)) {
                 Some(near) => error.label(format!("did you mean `{near}`?")),
                 None => error.help(format!("the functions are {}", names.join(", "))),
             });
@@ -179,17 +195,17 @@ impl Checker<'_> {
             return Ok(Value { least: Some(1), ..self.made(node, Kind::Uint, 0, Operand::Count(field.id)) });
         }
         let operand = self.operand_of(&value);
-        let lists = value.lists;
+        let (lists, field) = (value.lists, value.field);
         let refused = |expected: &str| Err(wrong_kind(&value, argument, expected));
         match name {
             "lower" | "upper" if value.kind != Kind::Str => refused("text is expected"),
             "lower" => {
                 let made = self.made(node, Kind::Str, lists, Operand::Lower(operand));
-                Ok(Value { case: Some(Case::Lower), ..made })
+                Ok(Value { case: Some(Case::Lower), folded: field.map(|field| (field, Case::Lower)), ..made })
             }
             "upper" => {
                 let made = self.made(node, Kind::Str, lists, Operand::Upper(operand));
-                Ok(Value { case: Some(Case::Upper), ..made })
+                Ok(Value { case: Some(Case::Upper), folded: field.map(|field| (field, Case::Upper)), ..made })
             }
             "len" if !value.kind.is_octets() => refused("text or bytes are expected"),
             "len" => {
@@ -260,7 +276,7 @@ impl Checker<'_> {
             return Err(Error::new(right.span, ErrorKind::Range("a division by zero has no result".into())));
         }
         let no = |help: &str| {
-            let message = format!("{} `{}` {} makes no sense", a_kind.noun(), op.symbol(), b_kind.noun());
+            let message = format!("`{}` has no meaning between {a_kind} and {b_kind}", op.symbol());
             Err(Error::new(node.span, ErrorKind::Kind(message)).help(help))
         };
         use ArithmeticOp as Op;
@@ -331,6 +347,16 @@ impl Checker<'_> {
             return Ok(Typed::Value(self.value(node)?));
         }
         Ok(Typed::Const(self.constant_like(node, value)?))
+    }
+}
+
+impl Case {
+    /// True if a text is all of that case already.
+    pub(crate) fn holds(self, text: &[u8]) -> bool {
+        match self {
+            Self::Lower => !text.iter().any(u8::is_ascii_uppercase),
+            Self::Upper => !text.iter().any(u8::is_ascii_lowercase),
+        }
     }
 }
 

@@ -16,25 +16,31 @@ const GENEVE: u16 = 6081;
 const VXLAN_LINUX: u16 = 8472;
 const TZSP: u16 = 37008;
 
-/// The ports above, modulo 64.
+/// One bit for each port above, at its [`bucket`].
 const PORT_BITS: u64 = {
     let ports = [L2TP, GTP_U, TEREDO, VXLAN, CAPWAP_DATA, GENEVE, VXLAN_LINUX, TZSP];
     let mut bits = 0;
     let mut index = 0;
     while index < ports.len() {
-        bits |= 1 << (ports[index] & 63);
+        bits |= 1 << bucket(ports[index]);
         index += 1;
     }
     bits
 };
 
+/// Spreads ports over 64 buckets. The multiplier was searched for: the ports above share five buckets, and none of the
+/// ports with much UDP traffic (53, 123, 443, 500, 1900, 3478, 4500, 5060, 5353, 51820 …) falls into one of those.
+const fn bucket(port: u16) -> u16 {
+    port.wrapping_mul(3875) >> 7 & 63
+}
+
 /// How many extension headers of GTP-U, and how many fields of TZSP, are skipped.
 const EXTENSIONS_MAX: usize = 16;
 
-/// False if neither port belongs to a tunnel; wrong once in five ports otherwise, which costs only time.
+/// False if neither port belongs to a tunnel; wrong for one pair of other ports in six, which costs only time.
 #[inline(always)]
 pub(super) fn may_be_tunnel_port(source: u16, destination: u16) -> bool {
-    (PORT_BITS >> (source & 63) | PORT_BITS >> (destination & 63)) & 1 != 0
+    (PORT_BITS >> bucket(source) | PORT_BITS >> bucket(destination)) & 1 != 0
 }
 
 /// A header that was recognised: how many bytes of the UDP payload it takes, and what follows.
@@ -248,5 +254,22 @@ impl Walk<'_, '_> {
             }
         }
         None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ports_are_told_apart_cheaply() {
+        for port in [L2TP, GTP_U, TEREDO, VXLAN, CAPWAP_DATA, GENEVE, VXLAN_LINUX, TZSP] {
+            assert!(may_be_tunnel_port(port, 53) && may_be_tunnel_port(53, port));
+        }
+        for port in [53, 67, 68, 80, 123, 137, 161, 443, 500, 853, 1900, 3478, 4500, 5060, 5353, 51820] {
+            assert!(!may_be_tunnel_port(port, port), "{port}");
+        }
+        let wrong = (0..=u16::MAX).filter(|port| may_be_tunnel_port(*port, 53)).count();
+        assert!(wrong < 65536 / 10, "{wrong}");
     }
 }

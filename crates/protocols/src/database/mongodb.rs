@@ -168,7 +168,7 @@ fn body(bytes: &[u8], length: usize, code: u32) -> Option<Body<'_>> {
 
 fn identify(p: &Probe<'_>) -> Verdict {
     let Some((length, to, code)) = head(p.payload) else { return Verdict::Need(16) };
-    if length < 21 || length > MESSAGE_MAX || opcode_name(code).is_none() {
+    if !(21..=MESSAGE_MAX).contains(&length) || opcode_name(code).is_none() {
         return Verdict::No;
     }
     let want = length.min(512);

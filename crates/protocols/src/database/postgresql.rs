@@ -244,7 +244,7 @@ impl Postgresql {
         let Some(&[kind, a, b, c, d]) = bytes.first_chunk::<5>() else { return Step::Need(5) };
         let length = u32::from_be_bytes([a, b, c, d]) as usize;
         let started = self.started[dir.index()];
-        if length < 4 || length > 1 << 30 || !kind.is_ascii_alphanumeric() {
+        if !(4..=1 << 30).contains(&length) || !kind.is_ascii_alphanumeric() {
             return if started { Step::Malformed(0) } else { Step::Done };
         }
         // Rows and copied data are skipped unseen.

@@ -8,7 +8,7 @@
 use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr};
 
-use crate::mail::lines::{self, Line};
+use crate::mail::lines::{self, Greeting, Line};
 use crate::mail::sasl::Failures;
 use crate::{
     Dir, Event, Fact, Family, FieldRef, Parser, Pattern, Probe, Protocol, ProtocolId, Sink, Step, Transport,
@@ -68,19 +68,11 @@ fn identify(p: &Probe<'_>) -> Verdict {
     };
     if let Some((220, _, text)) = lines::code(line) {
         let yes = if p.dir == Dir::Server { Verdict::Yes } else { Verdict::YesReversed };
-        // "FTP" is part of the name of most servers: ProFTPD, Pure-FTPd, vsFTPd, "Microsoft FTP Service"; FileZilla's
-        // says "FileZilla Server".
-        let named = lines::contains(text, b"FTP") || lines::contains(text, b"FileZilla Server");
-        return match (named && !lines::has_word(text, b"ESMTP"), lines::all(p.other).next()) {
-            (true, _) => yes,
-            (false, None) => Verdict::Later,
-            (false, Some(first)) => {
-                if is_opening(first) {
-                    yes
-                } else {
-                    Verdict::No
-                }
-            }
+        return match (lines::greeting(text), lines::all(p.other).next()) {
+            (Greeting::Ftp, _) => yes,
+            (_, None) => Verdict::Later,
+            (_, Some(first)) if is_opening(first) => yes,
+            _ => Verdict::No,
         };
     }
     let yes = if p.dir == Dir::Client { Verdict::Yes } else { Verdict::YesReversed };

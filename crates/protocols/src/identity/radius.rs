@@ -133,7 +133,7 @@ fn identify(p: &Probe<'_>) -> Verdict {
     let [code, _, high, low, ..] = *p.payload else { return Verdict::No };
     let length = usize::from(u16::from_be_bytes([high, low]));
     let Some((_, sender)) = code_name(code) else { return Verdict::No };
-    if length < 20 || length > 4096 || (p.whole && length != p.payload.len()) || length < p.payload.len() {
+    if !(20..=4096).contains(&length) || (p.whole && length != p.payload.len()) || length < p.payload.len() {
         return Verdict::No;
     }
     let fit = attributes_fit(&p.payload[20..]);

@@ -112,7 +112,7 @@ fn is_request(m: &Message<'_>) -> bool {
         5 => m.data.len() == 4 && matches!(number(2), 0 | 0xff00),
         6 => m.data.len() == 4,
         7 | 11 | 12 | 17 => m.data.is_empty(),
-        8 => m.data.len() >= 4 && m.data.len() % 2 == 0 && number(0) <= 20,
+        8 => m.data.len() >= 4 && m.data.len().is_multiple_of(2) && number(0) <= 20,
         15 => counted(4, number(2).div_ceil(8)),
         16 => counted(4, number(2).saturating_mul(2)),
         20 | 21 => m.data.first().is_some_and(|n| usize::from(*n) == m.data.len() - 1),
@@ -337,11 +337,11 @@ mod tests {
     #[test]
     fn near_misses_are_not_claimed() {
         for bytes in [
-            "00d1 0001 0006 01 03 0001 0001",    // protocol 1
-            "00d1 0000 0007 01 03 0001 0001",    // longer than it is
-            "00d1 0000 0006 01 03 0001 0000",    // no registers
-            "00d1 0000 0006 01 03 0001 0001 00", // something after it
-            "00d1 0000 0006 01 63 0001 0001",    // no such function
+            "00d1 0001 0006 01 03 0001 0001",         // protocol 1
+            "00d1 0000 0007 01 03 0001 0001",         // longer than it is
+            "00d1 0000 0006 01 03 0001 0000",         // no registers
+            "00d1 0000 0006 01 03 0001 0001 00d2 01", // something else after it
+            "00d1 0000 0006 01 63 0001 0001",         // no such function
         ] {
             assert_eq!(Flow::tcp(502).client(&hex(bytes)).run().protocol, ProtocolId::Unknown, "{bytes}");
         }

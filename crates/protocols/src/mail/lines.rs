@@ -56,6 +56,37 @@ pub(crate) fn contains(line: &[u8], part: &[u8]) -> bool {
     line.windows(part.len()).any(|w| w.eq_ignore_ascii_case(part))
 }
 
+/// What a server that greets with `220` says it is, going by the words of its greeting. Host names don't count: there
+/// are mail servers on `ftp.example.com`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Greeting {
+    Smtp,
+    Ftp,
+    /// Neither, or both.
+    Unclear,
+}
+
+/// Reads the text of a `220` greeting.
+pub(crate) fn greeting(text: &[u8]) -> Greeting {
+    let words = text.split(u8::is_ascii_whitespace).map(|w| {
+        let inner = |b: &u8| !b.is_ascii_alphanumeric();
+        let start = w.iter().position(|b| !inner(b)).unwrap_or(w.len());
+        let end = w.iter().rposition(|b| !inner(b)).map_or(start, |n| n + 1);
+        &w[start..end]
+    });
+    let (mut smtp, mut ftp) = (false, contains(text, b"FileZilla Server"));
+    for word in words.filter(|w| !w.contains(&b'.')) {
+        smtp |= [&b"SMTP"[..], b"ESMTP", b"ESMTPS", b"LMTP"].iter().any(|w| w.eq_ignore_ascii_case(word));
+        // "FTP" is part of the name of most servers: ProFTPD, Pure-FTPd, vsFTPd.
+        ftp |= contains(word, b"FTP");
+    }
+    match (smtp, ftp) {
+        (true, false) => Greeting::Smtp,
+        (false, true) => Greeting::Ftp,
+        _ => Greeting::Unclear,
+    }
+}
+
 /// True if `line` starts with `word`, in any case.
 pub(crate) fn starts(line: &[u8], word: &[u8]) -> bool {
     line.get(..word.len()).is_some_and(|head| head.eq_ignore_ascii_case(word))
@@ -127,6 +158,22 @@ mod tests {
         assert!(has_word(b"SMTP", b"smtp"));
         assert!(!has_word(b"220 mx ESMTPS", b"esmtp"));
         assert!(!has_word(b"sm", b"smtp"));
+    }
+
+    #[test]
+    fn greetings() {
+        for (text, is) in [
+            ("mx.example.com ESMTP Postfix", Greeting::Smtp),
+            ("ftp.example.com ESMTP", Greeting::Smtp),
+            ("Welcome (SMTP)", Greeting::Smtp),
+            ("(vsFTPd 3.0.3)", Greeting::Ftp),
+            ("smtp.example.com FTP server (Version wu-2.6.1) ready.", Greeting::Ftp),
+            ("ftp.example.com ready", Greeting::Unclear),
+            ("smtp.example.com ready", Greeting::Unclear),
+            ("ESMTP FTP server", Greeting::Unclear),
+        ] {
+            assert_eq!(greeting(text.as_bytes()), is, "{text}");
+        }
     }
 
     #[test]

@@ -101,6 +101,11 @@ impl Message {
         }
     }
 
+    /// True once a line of it was read.
+    pub(crate) fn is_begun(&self) -> bool {
+        !(self.top && self.open.is_empty() && self.fields.is_empty())
+    }
+
     /// A field's value, if it was there.
     pub(crate) fn field(&self, name: &str) -> Option<&[u8]> {
         self.fields.iter().find(|(n, _)| *n == name).map(|(_, v)| v.as_slice())

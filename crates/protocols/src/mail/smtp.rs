@@ -10,7 +10,7 @@
 
 use std::collections::VecDeque;
 
-use super::lines::{self, Line};
+use super::lines::{self, Greeting, Line};
 use super::message::{Message, is_executable};
 use super::sasl::{Failures, Sasl};
 use crate::{
@@ -35,7 +35,7 @@ fields! { ProtocolId::Smtp;
     IN_REPLY_TO: Str "in_reply_to" "The message that the first one answers";
     X_ORIGINATING_IP: Str "x_originating_ip" "Where the first message came from, as a web mailer says";
     ATTACHMENTS: [Str] "attachments" "Names of files in the messages";
-    MESSAGES: Uint "messages" "How many messages were sent";
+    MESSAGES: Uint "messages" "How many messages were sent, one that was cut off included";
     LAST_REPLY: Str "last_reply" "The server's last reply to a message";
     STARTTLS: Bool "starttls" "The connection went on over TLS";
 }
@@ -113,18 +113,15 @@ fn identify(p: &Probe<'_>) -> Verdict {
             _ => Verdict::No,
         };
     }
-    let named = ["SMTP", "ESMTP", "ESMTPS", "LMTP"].iter().any(|w| lines::has_word(text, w.as_bytes()));
-    if named && !lines::contains(text, b"FTP") {
+    if lines::greeting(text) == Greeting::Smtp {
         return yes;
     }
     // Many greetings don't say what they are; the client's first command does.
-    let client = p.other;
-    if ["EHLO ", "HELO ", "LHLO "].iter().any(|v| lines::starts(client, v.as_bytes()))
-        && client.contains(&b'\n')
-    {
-        return yes;
+    match lines::all(p.other).next() {
+        None => Verdict::Later,
+        Some(first) if ["EHLO ", "HELO ", "LHLO "].iter().any(|v| lines::starts(first, v.as_bytes())) => yes,
+        Some(_) => Verdict::No,
     }
-    if client.len() < 5 && !lines::contains(text, b"FTP") { Verdict::Later } else { Verdict::No }
 }
 
 /// A command whose reply is still to come.
@@ -198,6 +195,10 @@ impl Parser for Smtp {
     }
 
     fn finish(&mut self, out: &mut Sink<'_>) {
+        // A message that was cut off: its header is known all the same.
+        if matches!(self.sending, Sending::Message | Sending::Chunk(..)) && self.message.is_begun() {
+            self.end(out);
+        }
         self.sent.drain(..).for_each(|event| out.event(event));
     }
 }
@@ -288,7 +289,10 @@ impl Smtp {
     }
 
     fn reply(&mut self, line: &[u8], used: usize, out: &mut Sink<'_>) -> Step {
-        let Some(reply) = self.replies.line(line) else { return Step::Malformed(0) };
+        let Some(reply) = self.replies.line(line) else {
+            // Before the first reply this is the rest of one: the capture began in the middle.
+            return if self.greeted { Step::Malformed(0) } else { Step::Consumed(used) };
+        };
         let greeting = !self.greeted && self.waiting.is_empty() && matches!(reply.code, 220 | 421 | 554);
         if greeting && out.found.value(BANNER).is_none() {
             out.set_text(BANNER, reply.text);
@@ -491,6 +495,16 @@ mod tests {
         assert_eq!(seen.risks(), ["executable-attachment"]);
         assert_eq!(seen.events.len(), 1);
         assert!(seen.events[0].fields.contains(&(LAST_REPLY, Value::from("250 OK queued as 17".to_owned()))));
+    }
+
+    #[test]
+    fn a_mail_that_was_cut_off() {
+        let seen = Flow::tcp(25)
+            .client(b"EHLO b\r\nMAIL FROM:<a@b>\r\nDATA\r\n")
+            .client(b"Subject: half\r\n\r\nDear")
+            .run_split();
+        assert_eq!(seen.show(SUBJECT), "half");
+        assert_eq!(seen.events.len(), 1);
     }
 
     #[test]

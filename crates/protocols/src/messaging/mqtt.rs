@@ -168,11 +168,22 @@ fn from(p: &Probe<'_>, sender: Dir) -> Verdict {
     if sender == p.dir { Verdict::Yes } else { Verdict::YesReversed }
 }
 
-/// A ping and its answer: four fixed bytes in two segments of their own.
+/// Is the stream, as far as it is there, packets and nothing else? The last may be cut.
+fn all_packets(mut bytes: &[u8]) -> bool {
+    while let Ok((first, head, length)) = fixed_header(bytes) {
+        if packet_name(first).is_none() {
+            return false;
+        }
+        bytes = bytes.get(head + length..).unwrap_or_default();
+    }
+    bytes.first().is_none_or(|first| packet_name(*first).is_some()) && fixed_header(bytes) != Err(None)
+}
+
+/// A ping and its answer, with nothing but packets after them.
 fn pair(p: &Probe<'_>, answer: &[u8], sender: Dir) -> Verdict {
     match p.other.get(..2) {
         None => Verdict::Later,
-        Some(other) if other == answer => from(p, sender),
+        Some(other) if other == answer && all_packets(p.payload) && all_packets(p.other) => from(p, sender),
         Some(_) => Verdict::No,
     }
 }
@@ -190,7 +201,12 @@ fn acknowledged(p: &Probe<'_>, message: &[u8], answer: &[u8]) -> Verdict {
         c.u16()
     };
     match (number(), answer.get(..4)) {
-        (Some(number), Some(&[0x40, 2, a, b])) if number == u16::from_be_bytes([a, b]) && number != 0 => {
+        (Some(number), Some(&[0x40, 2, a, b]))
+            if number == u16::from_be_bytes([a, b])
+                && number != 0
+                && all_packets(p.payload)
+                && all_packets(p.other) =>
+        {
             // Either end can publish. With the usual port the server's is known.
             if p.client_port == 1883 && p.server_port != 1883 { Verdict::YesReversed } else { Verdict::Yes }
         }
@@ -472,6 +488,10 @@ mod tests {
         assert_eq!(label(Flow::tcp(17501).client(b"\xc0\0").server(b"\xd0\0")), ProtocolId::Mqtt);
         assert_eq!(label(Flow::tcp(17501).client(b"\xc0\0").server(b"\xd1\0")), ProtocolId::Unknown);
         assert_eq!(label(Flow::tcp(17501).client(b"\xc0\0")), ProtocolId::Unknown);
+        assert_eq!(
+            label(Flow::tcp(17501).client(b"\xc0\0").server(b"\xd0\0\xff\xff\xff")),
+            ProtocolId::Unknown
+        );
         let message = packet(0x32, &[&text("a/b"), &[1, 2], b"hi"]);
         assert_eq!(label(Flow::tcp(17501).server(&message).client(&[0x40, 2, 1, 2])), ProtocolId::Mqtt);
         assert_eq!(label(Flow::tcp(17501).server(&message).client(&[0x40, 2, 1, 3])), ProtocolId::Unknown);

@@ -49,7 +49,7 @@ fn identify(p: &Probe<'_>) -> Verdict {
         return Verdict::No;
     }
     let (bytes, whole) = match p.transport {
-        Transport::Tcp => match tcp_message(p.payload) {
+        Transport::Tcp => match tcp_message(p.payload, true) {
             Ok(found) => found,
             Err(verdict) => return verdict,
         },

@@ -3,6 +3,7 @@
 pub mod bgp;
 pub mod dhcp;
 pub mod dhcpv6;
+mod echo;
 pub mod icmp;
 pub mod icmpv6;
 pub mod ntp;

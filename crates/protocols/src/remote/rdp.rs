@@ -92,7 +92,7 @@ fn identify(p: &Probe<'_>) -> Verdict {
         return settings(p, len);
     }
     // The X.224 header fills the packet; class 0, no destination yet in the request.
-    if len < 11 || len > 512 || usize::from(bytes[4]) + 5 != len || bytes[10] != 0 {
+    if !(11..=512).contains(&len) || usize::from(bytes[4]) + 5 != len || bytes[10] != 0 {
         return Verdict::No;
     }
     let Some(packet) = bytes.get(..len) else { return Verdict::Need(len) };

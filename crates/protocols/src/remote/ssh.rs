@@ -2,8 +2,8 @@
 //! shows the server's host key, and from then on all is encrypted. Read here: versions, offers, what comes out of them,
 //! HASSH and HASSHServer, the host key. Protocol 1 is recognised by its version and not read further.
 //!
-//! Risks follow lists that are written down here, so that they can be argued with: [`WEAK`] for algorithms,
-//! [`OBSOLETE`] for software.
+//! Risks follow lists that are written down here, so that they can be argued with: `WEAK` for algorithms,
+//! `OBSOLETE` for software.
 
 use md5::{Digest, Md5};
 
@@ -194,7 +194,7 @@ struct Ssh {
 
 impl Parser for Ssh {
     fn stream(&mut self, dir: Dir, bytes: &[u8], out: &mut Sink<'_>) -> Step {
-        self.began_ns.get_or_insert(out.now_ns());
+        self.began_ns.get_or_insert_with(|| out.now_ns());
         let step = match self.stages[dir.index()] {
             Stage::Version => self.version(dir, bytes, out),
             Stage::Packets => self.packet(dir, bytes, out),
@@ -272,6 +272,10 @@ impl Ssh {
     fn packet(&mut self, dir: Dir, bytes: &[u8], out: &mut Sink<'_>) -> Step {
         let mut c = Cursor::new(bytes);
         let (Some(len), Some(padding), Some(kind)) = (c.u32(), c.u8(), c.u8()) else { return Step::Need(6) };
+        // "Protocol mismatch." and the like.
+        if bytes[..6].iter().all(|b| (0x20..0x7f).contains(b)) {
+            return self.over(dir, Step::Done);
+        }
         if !(2..=PACKET_MAX).contains(&len) || u32::from(padding) + 2 > len {
             return self.over(dir, Step::Malformed(0));
         }
@@ -327,7 +331,10 @@ impl Ssh {
                 out.risk(risk, || format!("ssh.{side}.{name}={}", lines::shown(&offer.lists[*list])));
             }
         }
-        self.offers[dir.index()].get_or_insert(Box::new(offer));
+        let kept = &mut self.offers[dir.index()];
+        if kept.is_none() {
+            *kept = Some(Box::new(offer));
+        }
         let algorithms: [(usize, FieldRef); 5] = [
             (KEX, KEX_ALG),
             (HOST_KEY, HOST_KEY_ALG),
@@ -361,7 +368,7 @@ impl Ssh {
         let fields: Vec<(FieldRef, Value)> =
             out.found.fields.iter().filter(|(f, _)| f.protocol == ProtocolId::Ssh).cloned().collect();
         if !fields.is_empty() {
-            out.event(Event { kind: "ssh", ts_ns: self.began_ns.unwrap_or(out.now_ns()), fields });
+            out.event(Event { kind: "ssh", ts_ns: self.began_ns.unwrap_or_else(|| out.now_ns()), fields });
         }
     }
 }
@@ -533,6 +540,12 @@ mod tests {
         {
             assert_eq!(Flow::tcp(22).client(payload).run().protocol, ProtocolId::Unknown, "{payload:?}");
         }
+        let refused = Flow::tcp(22)
+            .server(b"SSH-2.0-a\r\n")
+            .client(b"\r\n")
+            .server(b"Protocol mismatch.\n")
+            .run_split();
+        assert!(refused.risks().is_empty());
         for bytes in [&[0, 0, 0, 1, 0, 20][..], &[0xff; 6], &[0, 0, 0, 9, 4, 20, 1, 2, 3, 4, 5, 6, 7]] {
             let seen = Flow::tcp(22).client(b"SSH-2.0-a\r\n").client(bytes).run_split();
             assert_eq!(seen.risks(), ["malformed-packet"], "{bytes:?}");

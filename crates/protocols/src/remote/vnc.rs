@@ -1,8 +1,8 @@
 //! Virtual Network Computing: the Remote Framebuffer protocol (RFC 6143). Both sides say their version in twelve bytes,
 //! the server first; then they agree on a security type, and the server shows the desktop's size and name.
 //!
-//! Versions 4 and 5 (RealVNC) and security types other than "none" and "VNC" go their own ways: there, versions and types
-//! are all that is read.
+//! Security types other than "none" and "VNC" go their own ways: there, versions and types are all that is read. Versions
+//! 4 and 5 (RealVNC) offer security types like 3.8 does.
 
 use crate::cursor::Cursor;
 use crate::{
@@ -68,8 +68,9 @@ fn security_name(number: u32) -> &'static str {
         0 => "invalid",
         1 => "none",
         2 => "vnc",
-        5 => "ra2",
-        6 => "ra2ne",
+        5 => "rsa-aes",
+        6 => "rsa-aes-unencrypted",
+        13 => "rsa-aes-two-step",
         16 => "tight",
         17 => "ultra",
         18 => "tls",
@@ -78,7 +79,9 @@ fn security_name(number: u32) -> &'static str {
         21 => "md5",
         22 => "xvp",
         30 | 35 => "apple",
-        129 => "unix-login",
+        129 => "rsa-aes-256",
+        130 => "rsa-aes-256-unencrypted",
+        133 => "rsa-aes-256-two-step",
         _ => "other",
     }
 }
@@ -162,7 +165,7 @@ impl Vnc {
                 if self.client_version.is_some() {
                     out.confirm();
                 }
-                if v.0 != 3 { Step::Done } else { Step::Consumed(12) }
+                Step::Consumed(12)
             }
             Next::Security if self.version() < (3, 7) => {
                 let Some(security) = c.u32() else { return Step::Need(4) };

@@ -275,7 +275,7 @@ impl<'a> Initial<'a> {
         // Header protection samples 16 bytes from four after the packet number's start.
         let mut payload = payload.to_vec();
         payload.resize(payload.len().max(4), 0);
-        header.extend(varint((self.number_len + payload.len() + 16) as u64 | 0));
+        header.extend(varint((self.number_len + payload.len() + 16) as u64));
         header.extend(&self.number.to_be_bytes()[4 - self.number_len..]);
         let keys = Keys::initial(self.version, salt, self.origin, dir).expect("a known version");
         keys.seal(&header, self.number.into(), &payload).expect("a payload of moderate size")

@@ -14,6 +14,9 @@ use crate::{
 };
 
 mod filter;
+mod names;
+
+use names::{operation, result_name};
 
 fields! { ProtocolId::Ldap;
     VERSION: Uint "version" "Protocol version of the bind: 2 or 3";
@@ -86,31 +89,6 @@ fn read<'a>(ber: &mut Ber<'a>) -> Option<Message<'a>> {
     (whole && operation(op).is_some()).then_some(Message { id, op, body })
 }
 
-/// The operations by tag: name, and who sends it.
-fn operation(tag: u8) -> Option<(&'static str, Dir)> {
-    Some(match tag {
-        0x60 => ("bind", Dir::Client),
-        0x61 => ("bind", Dir::Server),
-        0x42 => ("unbind", Dir::Client),
-        0x63 => ("search", Dir::Client),
-        0x64 | 0x65 | 0x73 => ("search", Dir::Server),
-        0x66 => ("modify", Dir::Client),
-        0x67 => ("modify", Dir::Server),
-        0x68 => ("add", Dir::Client),
-        0x69 => ("add", Dir::Server),
-        0x4a => ("delete", Dir::Client),
-        0x6b => ("delete", Dir::Server),
-        0x6c => ("modify-dn", Dir::Client),
-        0x6d => ("modify-dn", Dir::Server),
-        0x6e => ("compare", Dir::Client),
-        0x6f => ("compare", Dir::Server),
-        0x50 => ("abandon", Dir::Client),
-        0x77 => ("extended", Dir::Client),
-        0x78 | 0x79 => ("extended", Dir::Server),
-        _ => return None,
-    })
-}
-
 fn identify(p: &Probe<'_>) -> Verdict {
     let Header::Whole { tag: SEQUENCE, head, len } = ber::header(p.payload) else {
         return match ber::header(p.payload) {
@@ -119,7 +97,7 @@ fn identify(p: &Probe<'_>) -> Verdict {
         };
     };
     let total = head.saturating_add(len);
-    if total < 7 || total > 16 << 20 {
+    if !(7..=16 << 20).contains(&total) {
         return Verdict::No;
     }
     let udp = p.transport == Transport::Udp;
@@ -170,48 +148,53 @@ fn large(bytes: &[u8], len: usize) -> bool {
 
 /// Are the members of the operation of the right types? This is what tells LDAP from other BER.
 fn well_formed(m: &Message<'_>) -> bool {
+    members(m).unwrap_or(false)
+}
+
+/// `None` if a member is missing.
+fn members(m: &Message<'_>) -> Option<bool> {
     let mut b = Ber::new(m.body);
-    let ok = match m.op {
+    Some(match m.op {
         // Nothing but tag and length: the message as a whole is then 7 fixed bytes but for its number.
-        0x42 => m.body.is_empty().then_some(()),
-        0x60 => (|| {
-            b.uint().filter(|v| (1..=3).contains(v))?;
+        0x42 => m.body.is_empty(),
+        0x60 => {
+            let version = b.uint()?;
             b.expect(OCTET_STRING)?;
-            matches!(b.element()?.0, 0x80 | 0xa3 | 0x89 | 0x8a | 0x8b).then_some(())
-        })(),
-        0x61 | 0x65 | 0x67 | 0x69 | 0x6b | 0x6d | 0x6f | 0x78 => (|| {
-            b.expect(ENUMERATED).and_then(ber::uint).filter(|code| *code <= 4096)?;
-            b.expect(OCTET_STRING)?;
-            b.expect(OCTET_STRING).map(|_| ())
-        })(),
-        0x63 => (|| {
-            b.expect(OCTET_STRING)?;
-            b.expect(ENUMERATED).and_then(ber::uint).filter(|v| *v <= 3)?;
-            b.expect(ENUMERATED).and_then(ber::uint).filter(|v| *v <= 3)?;
-            b.uint()?;
-            b.uint()?;
-            b.expect(ber::BOOLEAN).filter(|v| v.len() == 1)?;
-            let (tag, _) = b.element()?;
-            b.expect(SEQUENCE)?;
-            (0xa0..=0xa9).contains(&tag).then_some(()).or((tag == 0x87).then_some(()))
-        })(),
-        0x64 | 0x66 | 0x68 | 0x6e => {
-            (|| b.expect(OCTET_STRING).and_then(|_| b.expect(SEQUENCE)).filter(|_| b.is_empty()).map(|_| ()))(
-            )
+            (1..=3).contains(&version) && matches!(b.element()?.0, 0x80 | 0xa3 | 0x89 | 0x8a | 0x8b)
         }
-        0x6c => (|| {
+        0x61 | 0x65 | 0x67 | 0x69 | 0x6b | 0x6d | 0x6f | 0x78 => {
+            let code = b.expect(ENUMERATED).and_then(ber::uint)?;
             b.expect(OCTET_STRING)?;
             b.expect(OCTET_STRING)?;
-            b.expect(ber::BOOLEAN).map(|_| ())
-        })(),
-        0x73 => b.expect(OCTET_STRING).filter(|uri| uri.starts_with(b"ldap")).map(|_| ()),
-        0x77 => b.expect(0x80).filter(|oid| dotted(oid)).map(|_| ()),
-        0x79 => b.expect(0x80).filter(|oid| dotted(oid)).map(|_| ()),
+            code <= 4096
+        }
+        0x63 => {
+            b.expect(OCTET_STRING)?;
+            let scope = b.expect(ENUMERATED).and_then(ber::uint)?;
+            let aliases = b.expect(ENUMERATED).and_then(ber::uint)?;
+            b.uint()?;
+            b.uint()?;
+            let types_only = b.expect(ber::BOOLEAN)?;
+            let (filter, _) = b.element()?;
+            b.expect(SEQUENCE)?;
+            scope <= 3 && aliases <= 3 && types_only.len() == 1 && matches!(filter, 0xa0..=0xa9 | 0x87)
+        }
+        0x64 | 0x66 | 0x68 | 0x6e => {
+            b.expect(OCTET_STRING)?;
+            b.expect(SEQUENCE)?;
+            b.is_empty()
+        }
+        0x6c => {
+            b.expect(OCTET_STRING)?;
+            b.expect(OCTET_STRING)?;
+            b.expect(ber::BOOLEAN)?.len() == 1
+        }
+        0x73 => b.expect(OCTET_STRING)?.starts_with(b"ldap"),
+        0x77 | 0x79 => dotted(b.expect(0x80)?),
         // A name: too little of a shape of its own unless it looks like one.
-        0x4a => (m.body.len() > 3 && m.body.contains(&b'=')).then_some(()),
-        _ => None,
-    };
-    ok.is_some()
+        0x4a => m.body.len() > 3 && m.body.contains(&b'='),
+        _ => false,
+    })
 }
 
 fn dotted(oid: &[u8]) -> bool {
@@ -413,52 +396,6 @@ fn result(mut b: Ber<'_>, bind: bool, out: &mut Sink<'_>) -> Option<u64> {
         }
     }
     Some(code)
-}
-
-/// RFC 4511 §4.1.9 and appendix A.
-fn result_name(code: u64) -> &'static str {
-    match code {
-        0 => "success",
-        1 => "operationsError",
-        2 => "protocolError",
-        3 => "timeLimitExceeded",
-        4 => "sizeLimitExceeded",
-        5 => "compareFalse",
-        6 => "compareTrue",
-        7 => "authMethodNotSupported",
-        8 => "strongerAuthRequired",
-        10 => "referral",
-        11 => "adminLimitExceeded",
-        12 => "unavailableCriticalExtension",
-        13 => "confidentialityRequired",
-        14 => "saslBindInProgress",
-        16 => "noSuchAttribute",
-        17 => "undefinedAttributeType",
-        18 => "inappropriateMatching",
-        19 => "constraintViolation",
-        20 => "attributeOrValueExists",
-        21 => "invalidAttributeSyntax",
-        32 => "noSuchObject",
-        33 => "aliasProblem",
-        34 => "invalidDNSyntax",
-        36 => "aliasDereferencingProblem",
-        48 => "inappropriateAuthentication",
-        49 => "invalidCredentials",
-        50 => "insufficientAccessRights",
-        51 => "busy",
-        52 => "unavailable",
-        53 => "unwillingToPerform",
-        54 => "loopDetect",
-        64 => "namingViolation",
-        65 => "objectClassViolation",
-        66 => "notAllowedOnNonLeaf",
-        67 => "notAllowedOnRDN",
-        68 => "entryAlreadyExists",
-        69 => "objectClassModsProhibited",
-        71 => "affectsMultipleDSAs",
-        80 => "other",
-        _ => "unknown",
-    }
 }
 
 #[cfg(test)]

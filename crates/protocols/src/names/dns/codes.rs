@@ -4,6 +4,7 @@
 #[allow(missing_docs)]
 pub mod rtype {
     pub const A: u16 = 1;
+    pub const CNAME: u16 = 5;
     pub const NULL: u16 = 10;
     pub const TXT: u16 = 16;
     pub const AAAA: u16 = 28;

@@ -143,6 +143,6 @@ mod tests {
     fn a_subnet_that_is_too_long_is_no_subnet() {
         assert_eq!(option(8, &[0, 1, 24, 0, 1, 2, 3, 4, 5]), None);
         assert_eq!(option(8, &[0, 1, 33, 0, 1, 2, 3, 4]), None);
-        assert_eq!(option(8, &[0, 2, 56, 0, 0x20, 1, 0x0d, 0xb8, 0, 0, 1]).is_some(), true);
+        assert!(option(8, &[0, 2, 56, 0, 0x20, 1, 0x0d, 0xb8, 0, 0, 1]).is_some());
     }
 }

@@ -58,7 +58,7 @@ const PAIR_BITS: [&[u8; 26]; 26] = [
 ];
 
 /// The cost of a generated label starts above this, in hundredths of a bit.
-const GENERATED: u32 = 560;
+pub const GENERATED: u32 = 560;
 /// The cost of data in a label starts above this, in hundredths of a bit.
 const ENCODED: u32 = 520;
 const GENERATED_CHARS_MIN: usize = 10;
@@ -82,7 +82,7 @@ pub fn cost(label: &[u8]) -> u32 {
         };
         pairs += 1;
     }
-    if pairs == 0 { 0 } else { total * 100 / pairs }
+    (total * 100).checked_div(pairs).unwrap_or(0)
 }
 
 /// Hexadecimal digits alone, and of both kinds: letters, and figures for at least every fourth.

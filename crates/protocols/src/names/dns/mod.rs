@@ -25,6 +25,7 @@ use crate::{
     udp,
 };
 use message::{Header, Reader, Trouble};
+pub(crate) use parser::idn_risks;
 pub(in crate::names) use parser::{Flavour, Messages};
 
 fields! { ProtocolId::Dns;
@@ -105,7 +106,7 @@ fn identify(p: &Probe<'_>) -> Verdict {
         return Verdict::No;
     }
     let (message, whole) = if p.transport == Transport::Tcp {
-        match tcp_message(p.payload) {
+        match tcp_message(p.payload, home) {
             Ok(found) => found,
             Err(verdict) => return verdict,
         }
@@ -120,17 +121,35 @@ fn identify(p: &Probe<'_>) -> Verdict {
     Verdict::No
 }
 
-/// The first message of a stream, and whether it is all there.
-pub(in crate::names) fn tcp_message(payload: &[u8]) -> Result<(&[u8], bool), Verdict> {
+/// The first message of a stream, and whether it is all there. Waits for the rest only if header and question make
+/// sense: what one protocol waits for, the others wait for too.
+pub(in crate::names) fn tcp_message(payload: &[u8], home: bool) -> Result<(&[u8], bool), Verdict> {
     let Some((length, rest)) = payload.split_first_chunk() else { return Err(Verdict::Need(2)) };
     let length = usize::from(u16::from_be_bytes(*length));
-    match rest.get(..length) {
-        _ if length < message::HEADER_BYTES => Err(Verdict::No),
-        Some(message) => Ok((message, true)),
-        None if rest.len() >= TCP_WAIT_MAX => Ok((rest, false)),
-        // Before waiting for the rest: does the header make sense?
-        None if Header::read(rest).is_some_and(|h| !plausible(&h, true)) => Err(Verdict::No),
-        None => Err(Verdict::Need(2 + length.min(TCP_WAIT_MAX))),
+    if length < message::HEADER_BYTES {
+        return Err(Verdict::No);
+    }
+    if let Some(message) = rest.get(..length) {
+        return Ok((message, true));
+    }
+    let Some(header) = Header::read(rest) else { return Err(Verdict::Need(2 + message::HEADER_BYTES)) };
+    if !plausible(&header, home) {
+        return Err(Verdict::No);
+    }
+    if header.counts[0] > 0 {
+        match Reader::new(rest).question() {
+            Ok(q)
+                if codes::class_name(q.qclass).is_some() && (home || codes::type_name(q.qtype).is_some()) => {
+            }
+            // A name has at most 255 bytes: this goes on for long only if the message does.
+            Err(Trouble::Short) => return Err(Verdict::Need(payload.len() + 1)),
+            _ => return Err(Verdict::No),
+        }
+    }
+    if rest.len() >= TCP_WAIT_MAX {
+        Ok((rest, false))
+    } else {
+        Err(Verdict::Need(2 + length.min(TCP_WAIT_MAX)))
     }
 }
 

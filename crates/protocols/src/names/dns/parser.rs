@@ -211,10 +211,11 @@ impl Messages {
                 }
             }
         }
-        if record.rtype == 5 && out.wants(CNAMES) {
-            if let Ok((name, _)) = Name::read(record.message, record.rdata_at) {
-                out.push(CNAMES, name.text().lower());
-            }
+        if record.rtype == rtype::CNAME
+            && out.wants(CNAMES)
+            && let Ok((name, _)) = Name::read(record.message, record.rdata_at)
+        {
+            out.push(CNAMES, name.text().lower());
         }
         let room = answers.texts.len() < LIST_MAX;
         if room && (out.wants_events() || out.wants(ANSWERS)) {
@@ -448,18 +449,14 @@ fn edns_fields(opt: &Opt<'_>, out: &mut Sink<'_>) {
     for option in opt.options() {
         match option {
             EdnsOption::Nsid(id) if !id.is_empty() => out.set_text(NSID, id),
-            EdnsOption::ClientSubnet(ip, bits) => {
-                if out.wants(CLIENT_SUBNET) {
-                    out.set(CLIENT_SUBNET, format!("{ip}/{bits}"));
-                }
+            EdnsOption::ClientSubnet(ip, bits) if out.wants(CLIENT_SUBNET) => {
+                out.set(CLIENT_SUBNET, format!("{ip}/{bits}"));
             }
             EdnsOption::Cookie(cookie) => out.set(COOKIE, cookie),
             EdnsOption::Keepalive(Some(time)) => out.set(KEEPALIVE, time),
             EdnsOption::Padding(bytes) => out.set(PADDING, bytes),
-            EdnsOption::Error(code, extra) => {
-                if out.wants(EDE) {
-                    out.push(EDE, edns::error_text(code, extra));
-                }
+            EdnsOption::Error(code, extra) if out.wants(EDE) => {
+                out.push(EDE, edns::error_text(code, extra));
             }
             _ => {}
         }

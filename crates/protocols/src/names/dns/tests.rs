@@ -148,6 +148,15 @@ fn the_response_alone() {
 }
 
 #[test]
+fn others_need_not_wait_for_what_cannot_be_dns() {
+    // The beginning of an ONC RPC record, which is long if it were DNS.
+    let rpc = hex("80000080 12005678 00000000 00000002 000186a3");
+    let verdict = |n: usize| identify(&crate::testing::probe(Transport::Tcp, &rpc[..n]));
+    assert_eq!(verdict(1), Verdict::Need(2));
+    assert!((14..=20).all(|n| verdict(n) == Verdict::No));
+}
+
+#[test]
 fn on_another_port_it_must_be_perfect() {
     let (q, r) = lookup();
     assert_eq!(Flow::udp(5300).client(&q).server(&r).run().protocol, ProtocolId::Dns);
@@ -293,6 +302,7 @@ fn an_address_answer_for_a_name_elsewhere_in_the_message() {
 }
 
 proptest::proptest! {
+    #![proptest_config(proptest::test_runner::Config::with_cases(48))]
     #[test]
     fn random_bytes_are_not_dns_and_nothing_panics(bytes in proptest::collection::vec(proptest::num::u8::ANY, 1..200)) {
         proptest::prop_assert_ne!(Flow::udp(5300).client(&bytes).run().protocol, ProtocolId::Dns);

@@ -50,7 +50,7 @@ pub(crate) fn negotiation(bytes: &[u8]) -> Option<Header<'_>> {
     let flags = *bytes.first()?;
     let (cid, list) = (bytes.get(1..9)?, bytes.get(9..)?);
     let all_known = !list.is_empty()
-        && list.len() % 4 == 0
+        && list.len().is_multiple_of(4)
         && list.len() >= 8
         && list.chunks_exact(4).all(|v| {
             let v = u32::from_be_bytes([v[0], v[1], v[2], v[3]]);

@@ -62,7 +62,7 @@ impl<'a> Long<'a> {
         let rules = version::rules(version).unwrap_or(Rules::V1);
         if version == 0 {
             let list = c.rest();
-            let fits = !list.is_empty() && list.len() % 4 == 0;
+            let fits = !list.is_empty() && list.len().is_multiple_of(4);
             return fits.then_some(Self {
                 kind: Kind::VersionNegotiation,
                 version,

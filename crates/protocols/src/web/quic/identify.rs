@@ -9,6 +9,8 @@ use crate::{Dir, Earlier, Probe, Verdict};
 const INITIAL_MIN: usize = 1200;
 /// Datagrams with a short header it takes, this one counted.
 const SHORT_MIN: usize = 5;
+/// No packet is shorter: first byte, and what header protection needs (RFC 9001 §5.4.2).
+const SHORT_LEN_MIN: usize = 21;
 
 /// Is it QUIC?
 pub(super) fn identify(p: &Probe<'_>) -> Verdict {
@@ -60,13 +62,15 @@ fn long(p: &Probe<'_>) -> Verdict {
     }
 }
 
-/// A short header says nothing; but the ids that a client writes to stay the same while all around them changes. Asked
-/// for: five datagrams on QUIC's port, of which four of one direction have eight same bytes after the first, which is a
-/// different one each time but for its form bits, and all others have these too.
+/// A short header says nothing; but the id that a client writes to stays the same while all around it changes. Asked for:
+/// five datagrams with QUIC's port at one end, all with the form bits of a short header, among them three (with three
+/// different first bytes) or four (with two) that go to that port and have the same eight random bytes after the first.
 fn short(p: &Probe<'_>) -> Verdict {
-    if !(p.port(443) && p.payload.len() >= 21)
-        || p.earlier.iter().any(|e| e.head[0] & 0xc0 != 0x40 || e.len < 21)
-    {
+    let is_short = |first: u8, len: usize| first & 0xc0 == 0x40 && len >= SHORT_LEN_MIN;
+    if !p.port(443) || !is_short(p.payload[0], p.payload.len()) {
+        return Verdict::No;
+    }
+    if !p.earlier.iter().all(|e| is_short(e.head[0], e.len.into())) {
         return Verdict::No;
     }
     if p.earlier.len() + 1 < SHORT_MIN {
@@ -75,24 +79,20 @@ fn short(p: &Probe<'_>) -> Verdict {
     let mut head = [0; 16];
     head.copy_from_slice(&p.payload[..16]);
     let this = Earlier { dir: p.dir, len: p.payload.len() as u16, head };
-    let all = || p.earlier.iter().chain([&this]);
-    let constant = [Dir::Client, Dir::Server].into_iter().find(|dir| {
-        let mut heads = all().filter(|e| e.dir == *dir).map(|e| e.head);
-        let Some(first) = heads.next() else { return false };
-        let id = &first[1..9];
-        // An id is random: not text, not a counter, not zeros.
-        let distinct = (0..8).filter(|i| !id[..*i].contains(&id[*i])).count();
-        let random = distinct >= 6 && !id.iter().all(u8::is_ascii);
-        let mut count = 1;
-        let same = heads.inspect(|_| count += 1).all(|h| h[1..9] == *id);
-        let firsts: std::collections::BTreeSet<u8> =
-            all().filter(|e| e.dir == *dir).map(|e| e.head[0] & 0x1f).collect();
-        random && same && count >= 4 && firsts.len() >= 3
-    });
-    match constant {
-        // Clients often have no id, servers always have one.
-        Some(to) if to == Dir::Client || all().all(|e| e.dir == Dir::Server) => Verdict::Yes,
-        _ => Verdict::No,
+    let (to_server, verdict) =
+        if p.server_port == 443 { (Dir::Client, Verdict::Yes) } else { (Dir::Server, Verdict::YesReversed) };
+    let heads = || p.earlier.iter().chain([&this]).filter(|e| e.dir == to_server).map(|e| e.head);
+    let Some(id) = heads().next().map(|h| [h[1], h[2], h[3], h[4], h[5], h[6], h[7], h[8]]) else {
+        return Verdict::Later;
+    };
+    // An id is random: not text, not a counter, not zeros.
+    let distinct = (0..8).filter(|i| !id[..*i].contains(&id[*i])).count();
+    let random = distinct >= 6 && !id.is_ascii();
+    let same = heads().all(|h| h[1..9] == id);
+    let firsts = heads().fold(0u32, |set, h| set | 1 << (h[0] & 0x1f)).count_ones();
+    match (random && same, heads().count(), firsts) {
+        (true, 3.., 3..) | (true, 4.., 2..) => verdict,
+        _ => Verdict::Later,
     }
 }
 

@@ -280,19 +280,33 @@ impl Quic {
         let packet = bytes.get(..long.len)?;
         let side = self.sender(dir);
         let mut scratch = std::mem::take(&mut self.scratch);
-        // First with the keys at hand.
-        if let Some(origin) = self.origin
-            && origin.version == long.version
-        {
-            let keys = &mut self.keys[side.index()];
-            if keys.is_none() {
-                *keys =
-                    Keys::initial(origin.version, origin.salt, origin.dcid.as_slice(), side).map(Box::new);
-            }
-            if let Some(keys) = keys
-                && decrypt(keys, packet, long, &mut scratch)
-            {
-                return Some(scratch);
+        // First with the keys at hand; with those of another version if the server has changed it (RFC 9368).
+        if let Some(origin) = self.origin {
+            if origin.version == long.version {
+                let keys = &mut self.keys[side.index()];
+                if keys.is_none() {
+                    *keys = Keys::initial(origin.version, origin.salt, origin.dcid.as_slice(), side)
+                        .map(Box::new);
+                }
+                if let Some(keys) = keys
+                    && decrypt(keys, packet, long, &mut scratch)
+                {
+                    return Some(scratch);
+                }
+            } else if self.tries < KEYS_MAX {
+                self.tries += 1;
+                for salt in version::salts(long.version) {
+                    let dcid = origin.dcid;
+                    let Some(keys) = Keys::initial(long.version, salt, dcid.as_slice(), side) else {
+                        continue;
+                    };
+                    if decrypt(&keys, packet, long, &mut scratch) {
+                        self.origin = Some(Origin { version: long.version, salt, dcid });
+                        self.keys = [None, None];
+                        self.keys[side.index()] = Some(Box::new(keys));
+                        return Some(scratch);
+                    }
+                }
             }
         }
         // Then as a client's first: its destination is what the keys come from. That also tells which end is the client.

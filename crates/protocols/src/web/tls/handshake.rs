@@ -206,15 +206,23 @@ impl Handshake {
 
     fn on_server_hello(&mut self, dir: Dir, body: &[u8], out: &mut Sink<'_>) -> bool {
         let Some(hello) = ServerHello::parse(body) else { return false };
-        if hello.retry {
-            out.set(fields::HELLO_RETRY, true);
-            return true;
-        }
         if self.server_hello {
             return true;
         }
         if !self.client_hello {
             self.flipped = dir == Dir::Client;
+        }
+        // A HelloRetryRequest is a ServerHello in form, and is fingerprinted as the first of them.
+        if out.wants(JA3S) {
+            out.set(JA3S, ja3s(&hello));
+        }
+        if hello.retry {
+            out.set(fields::HELLO_RETRY, true);
+            out.replace(TLS_VERSION, names::version(hello.version));
+            if self.client_hello {
+                out.confirm();
+            }
+            return true;
         }
         self.server_hello = true;
         self.version = hello.version;
@@ -228,9 +236,6 @@ impl Handshake {
         if let Some(group) = hello.group {
             out.set(fields::GROUP, names::group(group));
             self.note(fields::GROUP, names::group(group));
-        }
-        if out.wants(JA3S) {
-            out.set(JA3S, ja3s(&hello));
         }
         if names::is_13(hello.version) {
             self.resumed = hello.psk;

@@ -11,6 +11,10 @@ use crate::{
     fields, masked, tcp, udp,
 };
 
+mod interfaces;
+
+use interfaces::INTERFACE_TABLE;
+
 fields! { ProtocolId::Dcerpc;
     VERSION: Str "version" "5.0 or 5.1 over TCP, 4 over UDP";
     PACKETS: [Str] "packets" "Packet types seen: bind, bind-ack, request, response, fault …";
@@ -384,67 +388,6 @@ fn auth_level(n: u8) -> &'static str {
         .copied()
         .unwrap_or("other")
 }
-
-/// Well-known interfaces and their usual names, from the Microsoft Open Specifications, C706 and the PROFINET
-/// specification.
-#[rustfmt::skip]
-const INTERFACE_TABLE: &[(&str, &str)] = &[
-    ("e1af8308-5d1f-11c9-91a4-08002b14a0fa", "epmapper"),
-    ("afa8bd80-7d8a-11c9-bef4-08002b102989", "mgmt"),
-    ("12345778-1234-abcd-ef00-0123456789ac", "samr"),
-    ("12345778-1234-abcd-ef00-0123456789ab", "lsarpc"),
-    ("12345678-1234-abcd-ef00-01234567cffb", "netlogon"),
-    ("12345678-1234-abcd-ef00-0123456789ab", "spoolss"),
-    ("76f03f96-cdfd-44fc-a22c-64950a001209", "iremotewinspool"),
-    ("4b324fc8-1670-01d3-1278-5a47bf6ee188", "srvsvc"),
-    ("6bffd098-a112-3610-9833-46c3f87e345a", "wkssvc"),
-    ("6bffd098-a112-3610-9833-012892020162", "browser"),
-    ("367abb81-9844-35f1-ad32-98f038001003", "svcctl"),
-    ("338cd001-2244-31f1-aaaa-900038001003", "winreg"),
-    ("1ff70682-0a51-30e8-076d-740be8cee98b", "atsvc"),
-    ("378e52b0-c0a9-11cf-822d-00aa0051e40f", "sasec"),
-    ("86d35949-83c9-4044-b424-db363231fd0c", "itaskschedulerservice"),
-    ("82273fdc-e32a-18c3-3f78-827929dc23ea", "eventlog"),
-    ("f6beaff7-1e19-4fbb-9f8f-b89e2018337c", "ieventservice"),
-    ("894de0c0-0d55-11d3-a322-00c04fa321a1", "initshutdown"),
-    ("d95afe70-a6d5-4259-822e-2c84da1ddb0d", "windowsshutdown"),
-    ("e3514235-4b06-11d1-ab04-00c04fc2dcd2", "drsuapi"),
-    ("ecec0d70-a603-11d0-96b1-00a0c91ece30", "ntdsbackup"),
-    ("3919286a-b10c-11d0-9ba8-00c04fd92ef5", "dssetup"),
-    ("897e2e5f-93f3-4376-9c9c-fd2277495c27", "frsrpc-dfsr"),
-    ("f5cc59b4-4264-101a-8c59-08002b2f8426", "frsrpc"),
-    ("4fc742e0-4a10-11cf-8273-00aa004ae673", "netdfs"),
-    ("c681d488-d850-11d0-8c52-00c04fd90f7e", "efsrpc"),
-    ("df1941c5-fe89-4e79-bf10-463657acf44d", "efsrpc"),
-    ("a8e0653c-2744-4389-a61d-7373df8b2292", "fsrvp"),
-    ("50abc2a4-574d-40b3-9d66-ee4fd5fba076", "dnsserver"),
-    ("6bffd098-a112-3610-9833-46c3f874532d", "dhcpsrv"),
-    ("5b821720-f63b-11d0-aad2-00c04fc324db", "dhcpsrv2"),
-    ("91ae6020-9e3c-11cf-8d7c-00aa00c091be", "icertpassage"),
-    ("3dde7c30-165d-11d1-ab8f-00805f14db40", "backupkey"),
-    ("99fcfec4-5260-101b-bbcb-00aa0021347a", "iobjectexporter"),
-    ("000001a0-0000-0000-c000-000000000046", "isystemactivator"),
-    ("4d9f4ab8-7d1c-11cf-861e-0020af6e7c57", "iactivation"),
-    ("00000131-0000-0000-c000-000000000046", "iremunknown"),
-    ("00000143-0000-0000-c000-000000000046", "iremunknown2"),
-    ("00020400-0000-0000-c000-000000000046", "idispatch"),
-    ("f309ad18-d86a-11d0-a075-00c04fb68820", "iwbemlevel1login"),
-    ("9556dc99-828c-11cf-a37e-00aa003240c7", "iwbemservices"),
-    ("d4781cd6-e5d3-44df-ad94-930efe48a887", "iwbemloginclientid"),
-    ("300f3532-38cc-11d0-a3f0-0020af6b0add", "trkwks"),
-    ("17fdd703-1827-4e34-79d4-24a55c53bb37", "msgsvc"),
-    ("5a7b91f8-ff00-11d0-a9b2-00c04fb6e6fc", "msgsvcsend"),
-    ("8d9f4e40-a03d-11ce-8f69-08003e30051b", "pnp"),
-    ("484809d6-4239-471b-b5bc-61df8c23ac48", "termsrv-session"),
-    ("a4f1db00-ca47-1067-b31f-00dd010662da", "exchange-mapi"),
-    ("f5cc5a18-4264-101a-8c59-08002b2f8426", "nspi"),
-    ("1544f5e0-613c-11d1-93df-00c04fd7bd09", "rfr"),
-    ("906b0ce0-c70b-1067-b317-00dd010662da", "ixnremote"),
-    ("dea00001-6c97-11d1-8271-00a02442df7d", "pnio-device"),
-    ("dea00002-6c97-11d1-8271-00a02442df7d", "pnio-controller"),
-    ("dea00003-6c97-11d1-8271-00a02442df7d", "pnio-supervisor"),
-    ("dea00004-6c97-11d1-8271-00a02442df7d", "pnio-parameter-server"),
-];
 
 #[cfg(test)]
 mod tests {

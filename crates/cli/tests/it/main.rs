@@ -1,0 +1,22 @@
+//! The command as a user meets it.
+
+mod behaviour;
+mod readme;
+
+use std::path::PathBuf;
+use std::process::Command;
+
+/// The workspace's folder.
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().expect("the workspace is there")
+}
+
+fn tour() -> PathBuf {
+    root().join("testdata/tour.pcap")
+}
+
+fn daylight() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_daylight"));
+    command.env_remove("COLUMNS").env_remove("NO_COLOR");
+    command
+}

@@ -1,0 +1,140 @@
+//! The project's everyday commands, each with one name: `cargo xtask`.
+
+mod reference;
+
+use std::env;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+
+const HELP: &str = "\
+cargo xtask COMMAND
+
+  check         what to run while working: format, clippy, tests
+  test          everything that a change must pass; installs what it needs
+  gen           writes the generated pages of docs/reference
+  fuzz [S]      runs every fuzz target for S seconds (default 600)
+  bench-peer DIR   compares with ndpiReader on the captures in DIR
+  score SHARED  scores the labels against the reference data in the folder SHARED
+";
+
+fn main() -> ExitCode {
+    let args: Vec<String> = env::args().skip(1).collect();
+    let result = match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["check"] => check(),
+        ["test"] => test(),
+        ["gen"] => reference::write(&root().join("docs/reference")),
+        ["fuzz"] => fuzz("600"),
+        ["fuzz", seconds] => fuzz(seconds),
+        ["bench-peer", folder] => script("scripts/bench-peer", &[folder]),
+        ["score", shared] => script("scripts/score", &[shared]),
+        _ => {
+            let _ = write!(io::stderr(), "{HELP}");
+            return ExitCode::from(2);
+        }
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(io::stderr(), "xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn root() -> PathBuf {
+    // The folder of this package is one below the workspace's.
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().map_or_else(PathBuf::new, Path::to_path_buf)
+}
+
+/// Runs a step in the workspace's folder, and says what it was and how long it took.
+fn step(title: &str, program: &str, args: &[&str], vars: &[(&str, &str)]) -> Result<()> {
+    let _ = writeln!(io::stderr(), "\n== {title}: {program} {}", args.join(" "));
+    let start = Instant::now();
+    let status = Command::new(program)
+        .args(args)
+        .envs(vars.iter().copied())
+        .current_dir(root())
+        .stdin(Stdio::null())
+        .status()
+        .with_context(|| format!("can't start {program}"))?;
+    if !status.success() {
+        bail!("{title} failed ({status})");
+    }
+    let _ = writeln!(io::stderr(), "== {title}: {:.0} s", start.elapsed().as_secs_f64());
+    Ok(())
+}
+
+fn cargo(title: &str, args: &[&str]) -> Result<()> {
+    step(title, "cargo", args, &[])
+}
+
+fn check() -> Result<()> {
+    cargo("format", &["fmt", "--all", "--check"])?;
+    cargo("clippy", &["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"])?;
+    cargo("tests", &["test", "--workspace", "--quiet"])
+}
+
+fn test() -> Result<()> {
+    cargo("format", &["fmt", "--all", "--check"])?;
+    cargo("clippy", &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])?;
+    step("docs", "cargo", &["doc", "--workspace", "--no-deps"], &[("RUSTDOCFLAGS", "-D warnings")])?;
+    dependencies()?;
+    // The fuzz harness runs its seeds and every input that once failed.
+    cargo("fuzz seeds", &["test", "--manifest-path", "fuzz/Cargo.toml"])?;
+    // Last, so that its closing lines are the run's.
+    cargo("tests", &["test", "--workspace"])
+}
+
+/// Licences, sources and bans. Advisories need a database from the network: where it can be had, they are checked too.
+fn dependencies() -> Result<()> {
+    let installed = Command::new("cargo")
+        .args(["deny", "--version"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|s| s.success());
+    if !installed {
+        cargo(
+            "install cargo-deny",
+            &["install", "cargo-deny", "--locked", "--version", "0.20.2", "--debug"],
+        )?;
+    }
+    cargo("dependencies", &["deny", "--all-features", "check", "bans", "licenses", "sources"])
+}
+
+fn fuzz(seconds: &str) -> Result<()> {
+    let targets = std::fs::read_dir(root().join("fuzz/fuzz_targets")).context("fuzz/fuzz_targets")?;
+    let mut names: Vec<String> = targets
+        .filter_map(|entry| entry.ok()?.path().file_stem().map(|n| n.to_string_lossy().into_owned()))
+        .collect();
+    names.sort();
+    for name in names {
+        let limit = format!("-max_total_time={seconds}");
+        // cargo-fuzz wants sanitizers, which the stable compiler has behind this switch.
+        step(
+            &name,
+            "cargo",
+            &[
+                "fuzz",
+                "run",
+                "--features",
+                "libfuzzer",
+                &name,
+                "--",
+                &limit,
+                "-timeout=10",
+                "-rss_limit_mb=2048",
+            ],
+            &[("RUSTC_BOOTSTRAP", "1")],
+        )?;
+    }
+    Ok(())
+}
+
+fn script(path: &str, args: &[&str]) -> Result<()> {
+    step(path, &root().join(path).display().to_string(), args, &[])
+}
