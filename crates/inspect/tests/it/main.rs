@@ -1,4 +1,5 @@
 //! The engine through its public API.
 
 mod flows;
+mod naming;
 mod net;
