@@ -1,6 +1,6 @@
 //! From names and addresses to applications, and to what the indicator lists say of them.
 
-use daylight_protocols::web::tls::fields::{CERT_SHA1, CERT_SHA256};
+use daylight_protocols::web::tls::fields::{CERT_CN, CERT_SHA1, CERT_SHA256};
 use daylight_protocols::{Confidence, FieldRef, ProtocolId, common};
 
 use crate::config::Config;
@@ -9,12 +9,13 @@ use crate::record::FlowRecord;
 /// Fields that hold certificates' fingerprints.
 pub(crate) const CERTIFICATE_HASHES: &[FieldRef] = &[CERT_SHA1, CERT_SHA256];
 
-/// What the flow itself tells: its host name, its ALPN, its fingerprints.
+/// What the flow itself tells: its host name, else the name of the server's certificate, its ALPN, its fingerprints.
 pub(crate) fn add(record: &mut FlowRecord, config: &Config) {
     let catalog = &config.catalog;
-    let host = record.text(common::HOSTNAME);
-    let app = host
-        .and_then(|host| catalog.by_host(host))
+    // A client that asks for no name is told one by the certificate.
+    let named = record.text(common::HOSTNAME).or_else(|| record.text(CERT_CN));
+    let app = named
+        .and_then(|name| catalog.by_host(name.strip_prefix("*.").unwrap_or(name)))
         .or_else(|| record.text(common::ALPN).and_then(|alpn| catalog.by_alpn(alpn)));
     if let Some(name) = record.found.application {
         record.application = Some(name);

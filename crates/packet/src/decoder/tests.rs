@@ -60,6 +60,21 @@ fn ethernet_with_padding() {
 }
 
 #[test]
+fn padding_that_ip_counts_as_payload() {
+    let payload_len = |flags: u8, payload: &[u8]| {
+        let mut segment = tcp(40000, 443, payload);
+        segment[13] = flags;
+        packet(LinkType::ETHERNET, &ethernet(0x0800, &ipv4(6, &segment))).payload_len
+    };
+    assert_eq!(payload_len(TcpHeader::ACK, &[0; 6]), 0);
+    assert_eq!(payload_len(TcpHeader::ACK, &[0; 2]), 0);
+    // Pushed, not only zeros, more than fills a short frame.
+    assert_eq!(payload_len(TcpHeader::ACK | TcpHeader::PSH, &[0; 2]), 2);
+    assert_eq!(payload_len(TcpHeader::ACK, &[0, 1]), 2);
+    assert_eq!(payload_len(TcpHeader::ACK, &[0; 7]), 7);
+}
+
+#[test]
 fn both_directions_have_one_key() {
     let there = packet(LinkType::RAW, &ipv4_between(SERVER, CLIENT, 6, &tcp(443, 40000, b"")));
     let back = packet(LinkType::RAW, &inner());

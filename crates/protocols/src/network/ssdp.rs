@@ -169,9 +169,6 @@ mod tests {
         let other = b"HTTP/1.1 200 OK\r\nServer: something\r\n\r\n";
         assert_eq!(Flow::udp(1900).client(other).run().protocol, ProtocolId::Unknown);
         // The same method, but SIP's.
-        assert_eq!(
-            Flow::udp(1900).client(b"NOTIFY sip:a@b SIP/2.0\r\n\r\n").run().protocol,
-            ProtocolId::Sip
-        );
+        assert_eq!(Flow::udp(1900).client(b"NOTIFY sip:a@b SIP/2.0\r\n\r\n").run().protocol, ProtocolId::Sip);
     }
 }
