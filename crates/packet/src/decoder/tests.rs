@@ -2,7 +2,7 @@
 
 use super::build::*;
 use super::*;
-use crate::{Issues, Packet, TunnelKind};
+use crate::{Issues, Packet, TcpHeader, TunnelKind};
 
 fn decode(link: LinkType, bytes: &[u8]) -> Decoded {
     Decoder::new().decode(link, bytes, 7, bytes.len() as u32)
