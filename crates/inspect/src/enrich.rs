@@ -3,6 +3,7 @@
 use daylight_protocols::web::tls::fields::{CERT_CN, CERT_SHA1, CERT_SHA256};
 use daylight_protocols::{Confidence, FieldRef, ProtocolId, common};
 
+use crate::catalog::{AppId, Catalog};
 use crate::config::Config;
 use crate::record::FlowRecord;
 
@@ -12,10 +13,7 @@ pub(crate) const CERTIFICATE_HASHES: &[FieldRef] = &[CERT_SHA1, CERT_SHA256];
 /// What the flow itself tells: its host name, else the name of the server's certificate, its ALPN, its fingerprints.
 pub(crate) fn add(record: &mut FlowRecord, config: &Config) {
     let catalog = &config.catalog;
-    // A client that asks for no name is told one by the certificate.
-    let named = record.text(common::HOSTNAME).or_else(|| record.text(CERT_CN));
-    let app = named
-        .and_then(|name| catalog.by_host(name.strip_prefix("*.").unwrap_or(name)))
+    let app = named(record.text(common::HOSTNAME), record.text(CERT_CN), catalog)
         .or_else(|| record.text(common::ALPN).and_then(|alpn| catalog.by_alpn(alpn)));
     if let Some(name) = record.found.application {
         record.application = Some(name);
@@ -28,6 +26,12 @@ pub(crate) fn add(record: &mut FlowRecord, config: &Config) {
     if let Some(indicators) = &config.indicators {
         indicators.check(record);
     }
+}
+
+/// By the host name. A client that asks for no name is told one by the server's certificate.
+fn named(host: Option<&str>, certificate: Option<&str>, catalog: &Catalog) -> Option<AppId> {
+    let name = host.or(certificate)?;
+    catalog.by_host(name.strip_prefix("*.").unwrap_or(name))
 }
 
 /// What other flows told, and else the address.
@@ -53,5 +57,22 @@ pub(crate) fn correlated(record: &mut FlowRecord, config: &Config) {
     record.category = Some(app.category);
     if record.protocol == ProtocolId::Unknown {
         record.confidence = confidence;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn app(host: Option<&str>, certificate: Option<&str>) -> Option<&'static str> {
+        named(host, certificate, &Catalog::builtin()).map(|app| Catalog::builtin().app(app).name)
+    }
+
+    #[test]
+    fn a_certificate_names_the_application_only_where_no_name_was_asked_for() {
+        assert_eq!(app(Some("www.wikipedia.org"), None), Some("wikipedia"));
+        assert_eq!(app(None, Some("*.wikipedia.org")), Some("wikipedia"));
+        assert_eq!(app(Some("example.org"), Some("*.wikipedia.org")), None);
+        assert_eq!(app(None, None), None);
     }
 }
