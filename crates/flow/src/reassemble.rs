@@ -71,12 +71,20 @@ pub struct Reassembler {
     settled: bool,
     /// True once a segment's bytes differed from what was there.
     conflicting: bool,
+    /// `next` was told by a packet without payload, which may have been a keep-alive: those are sent with the sequence
+    /// number of the byte before the next one (RFC 9293 §3.8.4).
+    may_be_keep_alive: bool,
 }
 
 impl Reassembler {
     /// One that has seen nothing. `next` is the sequence number of the first byte, if an earlier packet told it.
     pub fn new(next: Option<u32>) -> Self {
         Self { next, start_is_whole: true, ..Self::default() }
+    }
+
+    /// One of a connection whose start was not seen. `next` is what a packet without payload told of the first byte.
+    pub fn picked_up(next: Option<u32>) -> Self {
+        Self { may_be_keep_alive: next.is_some(), ..Self::new(next) }
     }
 
     /// The first bytes of the stream that were handed on: [`START_KEPT_MAX`], and what else came with them.
@@ -133,7 +141,11 @@ impl Reassembler {
         counters: &mut ReassemblyCounters,
         give: &mut dyn FnMut(Piece<'_>),
     ) {
-        let next = *self.next.get_or_insert(seq);
+        let mut next = *self.next.get_or_insert(seq);
+        if std::mem::take(&mut self.may_be_keep_alive) && seq == next.wrapping_add(1) {
+            next = seq;
+            self.next = Some(seq);
+        }
         let ahead = seq.wrapping_sub(next);
         if ahead == 0 {
             self.give(bytes, missing, give);
@@ -355,6 +367,20 @@ mod tests {
         let (out, counters) = run(Some(9), &[(14, b"efgh"), (12, b"cdXX"), (10, b"ab")]);
         assert_eq!(out, b"abcdefgh");
         assert_eq!(counters.conflicts, 1);
+    }
+
+    #[test]
+    fn a_keep_alive_before_the_first_byte_is_no_hole() {
+        let run = |mut r: Reassembler, seq| {
+            let (mut counters, mut out) = (ReassemblyCounters::default(), Vec::new());
+            r.push(seq, b"abc", 0, true, &mut counters, &mut |piece| out.push(format!("{piece:?}")));
+            (out.len(), counters.held)
+        };
+        assert_eq!(run(Reassembler::picked_up(Some(9)), 10), (1, 0));
+        // Two bytes are missing, or one after a SYN: those were lost.
+        assert_eq!(run(Reassembler::picked_up(Some(9)), 11), (0, 1));
+        assert_eq!(run(Reassembler::new(Some(9)), 10), (0, 1));
+        assert_eq!(run(Reassembler::picked_up(None), 10), (1, 0));
     }
 
     #[test]

@@ -856,7 +856,12 @@ impl Job<'_> {
 impl Work {
     fn new(flow: &Flow<Hot>) -> Self {
         let tcp = flow.key.protocol == TransportKind::TCP;
-        let streams = tcp.then(|| Box::new(flow.sides.map(|side| Reassembler::new(side.next_seq()))));
+        let start = if flow.x.flags.has(Flags::CLIENT_IS_CERTAIN) {
+            Reassembler::new
+        } else {
+            Reassembler::picked_up
+        };
+        let streams = tcp.then(|| Box::new(flow.sides.map(|side| start(side.next_seq()))));
         Self { last: [None; 2], identify: None, driver: None, streams }
     }
 

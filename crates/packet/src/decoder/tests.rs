@@ -2,7 +2,7 @@
 
 use super::build::*;
 use super::*;
-use crate::{Issues, Packet, TunnelKind};
+use crate::{Issues, Packet, TcpHeader, TunnelKind};
 
 fn decode(link: LinkType, bytes: &[u8]) -> Decoded {
     Decoder::new().decode(link, bytes, 7, bytes.len() as u32)
@@ -57,6 +57,21 @@ fn ethernet_with_padding() {
     let packet = holds_inner(LinkType::ETHERNET, &frame, "");
     assert_eq!((packet.frame_len, packet.ts_ns, packet.ttl, packet.tcp.flags), (68, 7, 64, 0x18));
     assert_eq!((packet.key.vlan, packet.key.tunnel), (0, 0));
+}
+
+#[test]
+fn padding_that_ip_counts_as_payload() {
+    let payload_len = |flags: u8, payload: &[u8]| {
+        let mut segment = tcp(40000, 443, payload);
+        segment[13] = flags;
+        packet(LinkType::ETHERNET, &ethernet(0x0800, &ipv4(6, &segment))).payload_len
+    };
+    assert_eq!(payload_len(TcpHeader::ACK, &[0; 6]), 0);
+    assert_eq!(payload_len(TcpHeader::ACK, &[0; 2]), 0);
+    // Pushed, not only zeros, more than fills a short frame.
+    assert_eq!(payload_len(TcpHeader::ACK | TcpHeader::PSH, &[0; 2]), 2);
+    assert_eq!(payload_len(TcpHeader::ACK, &[0, 1]), 2);
+    assert_eq!(payload_len(TcpHeader::ACK, &[0; 7]), 7);
 }
 
 #[test]

@@ -71,6 +71,20 @@ pub(crate) fn address_v6(bytes: [u8; 16]) -> Address {
     [(value >> 64) as u64, value as u64]
 }
 
+/// The shortest Ethernet frame, as captures have it (without its checksum).
+const FRAME_MIN: usize = 60;
+
+/// True for the padding of a short frame that some middlebox has counted into IP's length: zeros after a bare
+/// acknowledgement, no more than it takes to fill a frame without options. What comes next has the same sequence number,
+/// so that who takes them for payload loses the stream's real start.
+#[inline]
+fn is_padding(bytes: &[u8], flags: u8, payload: &[u8]) -> bool {
+    flags & 0x3f == TcpHeader::ACK
+        && bytes.len() <= FRAME_MIN
+        && payload.len() <= FRAME_MIN - (14 + 20 + 20)
+        && payload.iter().all(|b| *b == 0)
+}
+
 /// A TCP header. `None` if its first 20 bytes were not captured.
 #[inline(always)]
 pub(crate) fn tcp(bytes: &[u8], extent: Extent) -> Option<Transport> {
@@ -85,6 +99,12 @@ pub(crate) fn tcp(bytes: &[u8], extent: Extent) -> Option<Transport> {
         header_len = 20;
         wire_end = extent.at + 20;
     }
+    let payload_at = extent.at + header_len;
+    if wire_end == extent.end
+        && bytes.get(payload_at..wire_end).is_some_and(|payload| is_padding(bytes, flags, payload))
+    {
+        wire_end = payload_at;
+    }
     let odd = flags & 3 == 3 || flags & 0x3f == 0 || flags & 0x3f == 0x29;
     if odd {
         issues = issues.with(Issues::TCP_FLAGS);
@@ -98,7 +118,7 @@ pub(crate) fn tcp(bytes: &[u8], extent: Extent) -> Option<Transport> {
             window: u16::from_be_bytes([header[14], header[15]]),
             flags,
         },
-        payload: Extent { at: extent.at + header_len, end: extent.end, wire_end },
+        payload: Extent { at: payload_at, end: extent.end, wire_end },
         issues,
     })
 }
