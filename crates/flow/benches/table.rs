@@ -21,6 +21,11 @@ use daylight_flow::{Flow, FlowHasher, Table};
 use daylight_packet::FlowKey;
 use foldhash::fast::RandomState;
 
+/// The program's allocator: it decides which pages the flows lie on, and with so many, much of the time goes into finding
+/// pages.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// What the engine keeps with each flow is as large as this.
 type Hot = [u64; 3];
 const _: () = assert!(size_of::<Flow<Hot>>() <= 192);

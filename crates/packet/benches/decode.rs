@@ -1,7 +1,7 @@
 //! From a frame to the flow's key and payload, against etherparse on the same frames in the same run.
 //!
-//! Input: 1,024 frames of one shape each (addresses, ports and payload lengths vary), which fit into the second-level
-//! cache, so that it is the code that is measured and not memory. Peer: `etherparse::SlicedPacket`, asked for the same
+//! Input: 1,024 frames of one shape each (addresses, ports and payload lengths vary), whose headers fit into the
+//! second-level cache, so that it is the code that is measured and not memory. Peer: `etherparse::SlicedPacket`, asked for the same
 //! facts: both addresses, both ports, the length of the payload. The figure is packets per second (`elem/s`). Etherparse
 //! does not open VXLAN, so it is called a second time for what is inside; it does not read radiotap, so that has no peer.
 //! It does not make a key that is the same for both directions either: that part is in our figure alone.
