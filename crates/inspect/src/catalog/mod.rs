@@ -18,7 +18,7 @@ use std::net::IpAddr;
 pub use parse::CatalogError;
 use parse::Context;
 pub use tables::{App, Category};
-use tables::{Draft, Slot, Tables};
+use tables::{Built, Draft, Slot, Tables};
 
 /// The tables of the built-in catalog, written by the build script.
 mod builtin {
@@ -55,6 +55,19 @@ impl Catalog {
     /// # Errors
     /// With every place where the file can't be understood, and what to do about it.
     pub fn with_file(&self, text: &str, name: &str) -> Result<Self, CatalogError> {
+        let built = self.build_with(text, name)?;
+        Ok(Self { tables: Box::leak(Box::new(built.leak(self.tables.categories))) })
+    }
+
+    /// Whether [`with_file`](Self::with_file) can load a file. Keeps nothing.
+    ///
+    /// # Errors
+    /// As `with_file`.
+    pub fn check_file(&self, text: &str, name: &str) -> Result<(), CatalogError> {
+        self.build_with(text, name).map(|_| ())
+    }
+
+    fn build_with(&self, text: &str, name: &str) -> Result<Built, CatalogError> {
         let categories: Vec<_> = self.tables.categories.iter().map(|c| c.name).collect();
         let context = Context {
             categories: &categories,
@@ -74,7 +87,7 @@ impl Catalog {
             );
             return Err(CatalogError { problems: vec![problem] });
         }
-        Ok(Self { tables: Box::leak(Box::new(built.leak(self.tables.categories))) })
+        Ok(built)
     }
 
     /// The application that has this host name, or the longest of the names above it. Case and a dot at the end make no
