@@ -245,7 +245,7 @@ impl Chunk {
         hasher: &FlowHasher,
     ) {
         if let Defragmented::Complete(whole) = done {
-            self.add(whole, number, defragmenter, decoder, hasher);
+            self.add(*whole, number, defragmenter, decoder, hasher);
         }
     }
 
