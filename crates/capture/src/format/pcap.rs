@@ -2,7 +2,7 @@
 
 use daylight_packet::{Frame, LinkType};
 
-use super::{NotACapture, Progress, Walked, touch_ahead};
+use super::{NotACapture, Progress, Walked};
 
 const FILE_HEADER_LEN: usize = 24;
 
@@ -66,17 +66,16 @@ impl Pcap {
         at: usize,
         frames: &mut Vec<Frame>,
         frames_max: usize,
-        touch: bool,
     ) -> Walked {
-        // Instances of one loop, so that the usual one doesn't ask at each packet.
-        match (self.big_endian, touch) {
-            (false, true) => self.records::<false, true>(bytes, at, frames, frames_max),
-            (false, false) => self.records::<false, false>(bytes, at, frames, frames_max),
-            (true, _) => self.records::<true, true>(bytes, at, frames, frames_max),
+        // Two instances of one loop, so that neither asks for the byte order at each packet.
+        if self.big_endian {
+            self.records::<true>(bytes, at, frames, frames_max)
+        } else {
+            self.records::<false>(bytes, at, frames, frames_max)
         }
     }
 
-    fn records<const BIG_ENDIAN: bool, const TOUCH: bool>(
+    fn records<const BIG_ENDIAN: bool>(
         &self,
         bytes: &[u8],
         mut at: usize,
@@ -111,9 +110,6 @@ impl Pcap {
             let len = self.record_header_len + cap_len as usize;
             if rest.len() < len {
                 return Walked { at, progress: Progress::More(len) };
-            }
-            if TOUCH {
-                touch_ahead(bytes, at, len);
             }
             let seconds = i64::from(number([s0, s1, s2, s3]));
             let fraction = i64::from(number([f0, f1, f2, f3]));
