@@ -70,7 +70,7 @@ fn known() -> Vec<First> {
         tcp(Server, "ftp", 21, b"220 ProFTPD Server ready.\r\n"),
         tcp(Client, "rdp", 3389, &hex("03000013 0ee00000 00000001 00080003 000000")),
         tcp(Server, "mysql", 3306, &mysql),
-        tcp(Client, "postgresql", 5432, b"\0\0\0\x21\0\x03\0\0user\0alice\0database\0shop\0\0"),
+        tcp(Client, "postgresql", 5432, b"\0\0\0\x22\0\x03\0\0user\0alice\0database\0shop\0\0"),
         tcp(Client, "redis", 6379, b"*2\r\n$5\r\nHELLO\r\n$1\r\n3\r\n"),
         tcp(Client, "mqtt", 1883, &hex("1014 0004 4d515454 04 02 003c 0008 73656e736f722d37")),
         tcp(Client, "ldap", 389, &hex("300c 020101 6007 020103 0400 8000")),
@@ -161,8 +161,8 @@ fn bench(c: &mut Criterion) {
     for (name, firsts) in [("known", known()), ("unknown", unknown())] {
         for first in &firsts {
             let probe = first.probe();
-            assert_eq!(identify(&dispatcher, &probe), first.protocol, "by the table");
-            assert_eq!(identify_by_scan(&probe), first.protocol, "by the scan");
+            assert_eq!(identify(&dispatcher, &probe), first.protocol, "{:?}, by the table", first.protocol);
+            assert_eq!(identify_by_scan(&probe), first.protocol, "{:?}, by the scan", first.protocol);
             assert_eq!(
                 dispatcher.candidates(&probe).as_slice().len(),
                 scan(&probe).1,
