@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 /// A direction keeps at most this many segments that came too early.
 pub const SEGMENTS_MAX: usize = 64;
 /// … and at most this many bytes of them.
-pub const BYTES_MAX: usize = 256 * 1024;
+const BYTES_MAX: usize = 256 * 1024;
 /// The first bytes of a direction are kept, to identify the protocol by and to compare retransmissions with.
 pub const START_KEPT_MAX: usize = 20 * 1024;
 /// Once the protocol is known, this much of them is kept: injected answers differ in their first bytes.
@@ -50,13 +50,16 @@ impl std::ops::AddAssign for ReassemblyCounters {
     }
 }
 
+/// A segment that came too early: its sequence number, the bytes captured of it, and how many were not.
+type Held = (u32, Vec<u8>, u32);
+
 /// Orders one direction. In-order segments pass straight through; only what comes too early is copied.
 #[derive(Debug, Default)]
 pub struct Reassembler {
     /// Sequence number of the next byte to hand on; unknown before the first segment.
     next: Option<u32>,
     /// Segments ahead of `next`, by sequence number, not overlapping: (sequence number, captured bytes, missing after).
-    held: VecDeque<(u32, Vec<u8>, u32)>,
+    held: VecDeque<Held>,
     held_bytes: usize,
     /// The first bytes of the stream, as handed on, without a gap between them.
     start: Vec<u8>,
@@ -286,7 +289,7 @@ impl Reassembler {
         let (mut start, end) =
             (place(seq), place(seq).saturating_add(bytes.len() as u32).saturating_add(missing));
         let mut i = 0;
-        let mut pieces: Vec<(usize, (u32, Vec<u8>, u32))> = Vec::new();
+        let mut pieces: Vec<(usize, Held)> = Vec::new();
         // Walk over the held segments and fill the holes between them that this one covers.
         while i <= self.held.len() && start < end {
             let (held_start, held_end) = match self.held.get(i) {

@@ -306,5 +306,5 @@ impl Chunk {
 
 fn shard_of(hash: u64, shards: usize) -> usize {
     // The table uses the low bits for its places, so the shard comes from the high ones.
-    ((hash >> 32) * shards as u64 >> 32) as usize
+    (((hash >> 32) * shards as u64) >> 32) as usize
 }

@@ -45,7 +45,7 @@ impl RecordSink for Vec<FlowRecord> {
 #[derive(Default)]
 pub(crate) struct Correlation {
     /// (client, address) -> names with the packet that told them, oldest first.
-    names: HashMap<(IpAddr, IpAddr), Vec<(u64, Box<str>)>, RandomState>,
+    names: HashMap<(IpAddr, IpAddr), Names, RandomState>,
     names_order: VecDeque<(IpAddr, IpAddr)>,
     /// (TCP or UDP, address, port) -> what is expected, and the packet that told of it.
     expected: HashMap<(u8, IpAddr, u16), (u64, ProtocolId), RandomState>,
@@ -53,6 +53,9 @@ pub(crate) struct Correlation {
     /// Facts forgotten for want of room.
     pub(crate) forgotten: u64,
 }
+
+/// Names of an address, each with the packet that told it.
+type Names = Vec<(u64, Box<str>)>;
 
 /// Names remembered for one client and address.
 const NAMES_MAX: usize = 4;

@@ -200,7 +200,7 @@ pub fn inspect(
     };
     let capture: Arc<str> = capture.into();
     let dispatcher = dispatcher();
-    let shard = || Shard::new(Arc::clone(config), Arc::clone(&dispatcher), hasher, Arc::clone(&capture));
+    let shard = || Shard::new(Arc::clone(config), Arc::clone(&dispatcher), Arc::clone(&capture));
     let mut counters = ShardCounters::default();
     std::thread::scope(|scope| {
         let others: Vec<_> = (1..shards)

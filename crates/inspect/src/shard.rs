@@ -163,7 +163,6 @@ pub struct ShardCounters {
 pub(crate) struct Shard {
     config: Arc<Config>,
     dispatcher: Arc<Dispatcher>,
-    hasher: FlowHasher,
     capture: Arc<str>,
     table: Table<Hot>,
     wheel: Wheel,
@@ -182,16 +181,10 @@ pub(crate) struct Shard {
 }
 
 impl Shard {
-    pub(crate) fn new(
-        config: Arc<Config>,
-        dispatcher: Arc<Dispatcher>,
-        hasher: FlowHasher,
-        capture: Arc<str>,
-    ) -> Self {
+    pub(crate) fn new(config: Arc<Config>, dispatcher: Arc<Dispatcher>, capture: Arc<str>) -> Self {
         Self {
             config,
             dispatcher,
-            hasher,
             capture,
             table: Table::default(),
             wheel: Wheel::default(),

@@ -53,7 +53,12 @@ fn identify(p: &Probe<'_>) -> Verdict {
     let plausible = match mode {
         // Stratum at most 16, poll interval 2^0 to 2^17 s, precision below a second; extension fields and a MAC may
         // follow the 48 bytes, in words of four.
-        1..=5 => payload.len() >= 48 && payload.len() % 4 == 0 && payload[1] <= 16 && payload[2] as i8 <= 17,
+        1..=5 => {
+            payload.len() >= 48
+                && payload.len().is_multiple_of(4)
+                && payload[1] <= 16
+                && payload[2] as i8 <= 17
+        }
         6 => {
             payload.len() >= 12
                 && payload.len() >= 12 + usize::from(u16::from_be_bytes([payload[10], payload[11]]))
