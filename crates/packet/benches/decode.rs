@@ -19,6 +19,9 @@ const FRAMES: usize = 1024;
 const TCP: u8 = 6;
 const UDP: u8 = 17;
 
+/// A peer's decoder.
+type Peer = fn(&[u8]) -> Option<Facts>;
+
 /// What both are asked for: the ends' addresses and ports in no order, and the length of the payload.
 type Facts = (u128, u32, usize);
 
@@ -143,11 +146,11 @@ struct Case {
     name: &'static str,
     link: LinkType,
     frame: fn(usize) -> Vec<u8>,
-    peer: Option<fn(&[u8]) -> Option<Facts>>,
+    peer: Option<Peer>,
 }
 
 fn bench(c: &mut Criterion) {
-    let plain: Option<fn(&[u8]) -> Option<Facts>> = Some(|frame| theirs(frame).map(|(facts, _)| facts));
+    let plain: Option<Peer> = Some(|frame| theirs(frame).map(|(facts, _)| facts));
     let on_ethernet = |name, frame, peer| Case { name, link: LinkType::ETHERNET, frame, peer };
     let cases = [
         on_ethernet("ethernet, ipv4, tcp", |n| ethernet(&[], 0x0800, &ipv4(n, TCP, &tcp(n))), plain),

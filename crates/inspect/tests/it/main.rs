@@ -1,4 +1,5 @@
 //! The engine through its public API.
+#![allow(clippy::expect_used, clippy::unwrap_used)]
 
 mod flows;
 mod naming;
