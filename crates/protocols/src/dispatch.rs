@@ -5,6 +5,8 @@
 //! the payload's first bytes leaves the patterns that match. The cost depends on the number of offsets, not on the
 //! number of protocols, and no protocol's code runs before its pattern matched.
 
+use std::collections::HashMap;
+
 use crate::protocol::{OFFSET_MAX, Pattern};
 use crate::{Dir, Probe, Protocol, ProtocolId, Transport, Verdict};
 
@@ -250,6 +252,7 @@ impl Table {
         let patterns: Vec<_> = patterns.collect();
         assert!(patterns.len() <= PATTERNS_MAX, "raise dispatch::WORDS");
         let mut sets: Vec<Bits> = Vec::new();
+        let mut classes_of: HashMap<Bits, u16> = HashMap::new();
         let mut offsets = Vec::new();
         let mut short = Vec::new();
         for offset in 0..OFFSET_MAX {
@@ -267,11 +270,10 @@ impl Table {
                 for (i, (_, p)) in &looking {
                     set[i / 64] |= u64::from(p.allows(offset, byte)) << (i % 64);
                 }
-                let class = sets.iter().position(|s| *s == set).unwrap_or_else(|| {
+                classes[byte as usize] = *classes_of.entry(set).or_insert_with(|| {
                     sets.push(set);
-                    sets.len() - 1
+                    (sets.len() - 1) as u16
                 });
-                classes[byte as usize] = class as u16;
             }
             offsets.push((offset, classes));
             short.push(bits_of(&patterns, |p| {
