@@ -42,7 +42,8 @@ pub(crate) fn check(link: LinkType, frame: &[u8], wire_len: u32) {
     };
     assert_eq!(decoded, verified, "verifying checksums marks packets and does no more");
     if let Decoded::Packet(packet) = &decoded {
-        check_packet(packet, frame, wire_len);
+        check_packet(packet, frame);
+        assert!(packet.ip_len <= packet.frame_len && packet.frame_len >= wire_len);
         check_tunnels(packet, &plain, link, frame, wire_len);
     }
     // Who asks the defragmenter agrees with the decoder about what a fragment is.
@@ -52,11 +53,10 @@ pub(crate) fn check(link: LinkType, frame: &[u8], wire_len: u32) {
 }
 
 /// What holds for every packet, put together or not.
-pub(crate) fn check_packet(packet: &Packet, bytes: &[u8], wire_len: u32) {
+pub(crate) fn check_packet(packet: &Packet, bytes: &[u8]) {
     assert!((packet.payload_offset + packet.payload_len) as usize <= bytes.len());
     assert!(packet.payload_wire_len >= packet.payload_len);
-    assert!(packet.ip_len <= packet.frame_len && packet.payload_wire_len <= packet.ip_len);
-    assert!(packet.frame_len >= wire_len);
+    assert!(packet.payload_wire_len <= packet.ip_len);
     let key = &packet.key;
     assert!((key.addresses[0], key.ports[0]) <= (key.addresses[1], key.ports[1]), "the ends are in order");
     assert!(matches!(key.ip_version, 4 | 6));

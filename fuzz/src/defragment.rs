@@ -131,7 +131,7 @@ fn check_packet(packet: &Reassembled) {
     let decoded = packet.decode(&decoder);
     assert_eq!(decoded, decoder.decode_reassembled(packet));
     if let Decoded::Packet(decoded) = decoded {
-        decode::check_packet(&decoded, packet.bytes(), 0);
+        decode::check_packet(&decoded, packet.bytes());
         assert_eq!(decoded.ts_ns, packet.ts_ns());
     }
     packet.tunnels(&decoder);

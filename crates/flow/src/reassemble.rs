@@ -12,6 +12,8 @@ pub const START_KEPT_MAX: usize = 20 * 1024;
 const START_SETTLED_MAX: usize = 256;
 /// A segment further ahead than this (or behind) belongs to another connection.
 const WINDOW_MAX: u32 = 1 << 30;
+/// No segment lacks more bytes than this, whatever a damaged capture says of its length.
+const MISSING_MAX: u32 = 1 << 20;
 /// A hole that the other side acknowledges is given up after so many more packets: what it acknowledged was sent, and
 /// the capture does not have it. Some captures hold an acknowledgement before the segment, so not at once.
 const ACKED_HOLE_PACKETS: u8 = 6;
@@ -144,6 +146,7 @@ impl Reassembler {
         counters: &mut ReassemblyCounters,
         give: &mut dyn FnMut(Piece<'_>),
     ) {
+        let missing = missing.min(MISSING_MAX);
         let mut next = *self.next.get_or_insert(seq);
         if std::mem::take(&mut self.may_be_keep_alive) && seq == next.wrapping_add(1) {
             next = seq;

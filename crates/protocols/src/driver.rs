@@ -32,6 +32,8 @@ struct Half {
     need: usize,
     /// Bytes to leave out.
     skip: u64,
+    /// Where in the stream the parser goes on, once `skip` bytes were left out.
+    position: u64,
     done: bool,
 }
 
@@ -115,7 +117,10 @@ impl Driver {
             }
             let half = &mut self.halves[dir.index()];
             match step {
-                Step::Consumed(n) if n > 0 && n <= bytes.len() => bytes = &bytes[n..],
+                Step::Consumed(n) if n > 0 && n <= bytes.len() => {
+                    half.position += n as u64;
+                    bytes = &bytes[n..];
+                }
                 Step::Need(n) if n > bytes.len() && n <= PENDING_MAX => {
                     half.need = n;
                     half.pending = bytes.to_vec();
@@ -124,6 +129,7 @@ impl Driver {
                 Step::Skip(n) if n > 0 => {
                     let here = n.min(bytes.len() as u64);
                     half.skip = n - here;
+                    half.position = half.position.saturating_add(n);
                     bytes = &bytes[here as usize..];
                 }
                 Step::Switch(n, to) if n <= bytes.len() && self.switches < SWITCHES_MAX => {
@@ -134,6 +140,7 @@ impl Driver {
                     if to.is_some() && self.parser.is_none() {
                         return Progress::Finished;
                     }
+                    self.halves[dir.index()].position += n as u64;
                     bytes = &bytes[n..];
                     // What the other direction kept back was for the old parser: it belongs to the new one.
                     let other = dir.other();
@@ -151,6 +158,8 @@ impl Driver {
                 Step::Finished => return Progress::Finished,
                 Step::NotMine => return Progress::NotMine,
                 Step::Malformed(at) => {
+                    // Counted from the stream's start, so that it does not depend on how the stream was cut.
+                    let at = half.position.saturating_add(at as u64);
                     out.risk(&risk::MALFORMED_PACKET, || format!("stream.offset={at}"));
                     half.done = true;
                     return self.progress();
@@ -247,6 +256,7 @@ impl Driver {
         if skipped == missing {
             return Progress::More;
         }
+        half.position = half.position.saturating_add(half.pending.len() as u64 + missing - skipped);
         half.pending = Vec::new();
         let step = match &mut self.parser {
             Some(parser) => parser.gap(dir, missing - skipped, out),
@@ -255,7 +265,9 @@ impl Driver {
         match step {
             Step::Consumed(_) | Step::Need(_) => Progress::More,
             Step::Skip(n) => {
-                self.halves[dir.index()].skip = n;
+                let half = &mut self.halves[dir.index()];
+                half.skip = n;
+                half.position = half.position.saturating_add(n);
                 Progress::More
             }
             Step::Finished => Progress::Finished,

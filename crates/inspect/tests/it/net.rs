@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use daylight_capture::PcapWriter;
 use daylight_inspect::{Config, Control, FlowRecord, RunStats, inspect};
 use daylight_packet::{Batch, Frame, FrameSource, LinkType, SourceEnd, SourceError};
 
@@ -93,6 +94,15 @@ impl Capture {
 
     pub(crate) fn len(&self) -> usize {
         self.packets.len()
+    }
+
+    /// The capture as a file.
+    pub(crate) fn to_pcap(&self) -> Vec<u8> {
+        let mut writer = PcapWriter::new(Vec::new(), LinkType::RAW, 65535).expect("memory can be written");
+        for (ts_ns, bytes) in &self.packets {
+            writer.write(*ts_ns, bytes.len() as u32, bytes).expect("memory can be written");
+        }
+        writer.into_inner()
     }
 
     /// Runs it with everything wanted.
