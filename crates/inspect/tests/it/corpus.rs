@@ -36,8 +36,8 @@ impl Random {
         (0..n).map(|_| self.next() as u8).collect()
     }
 
-    pub(crate) fn pick<'a, T>(&mut self, among: &'a [T]) -> &'a T {
-        &among[self.below(among.len())]
+    pub(crate) fn pick<T: Copy, const N: usize>(&mut self, among: &[T; N]) -> T {
+        among[self.below(N)]
     }
 }
 
