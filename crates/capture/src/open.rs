@@ -7,34 +7,34 @@ use std::path::Path;
 use daylight_packet::{FrameSource, SourceError};
 
 use crate::format::{Format, NotACapture};
-use crate::input::{Input, Mapped, Stream, Tail};
+use crate::input::{Input, Stream, Tail};
 use crate::source::CaptureSource;
-
-/// Plain files from this size on are mapped.
-const MAP_LEN_MIN: u64 = 1 << 20;
 
 /// How many first bytes tell compression and format.
 const HEAD_LEN: usize = 24;
-
-/// How to open.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct OpenOptions {
-    /// Map plain files into memory rather than read them. Default true; see the crate's documentation for when not.
-    pub memory_map: bool,
-}
-
-impl Default for OpenOptions {
-    fn default() -> Self {
-        Self { memory_map: true }
-    }
-}
 
 /// Opens a capture; `-` is the standard input.
 ///
 /// # Errors
 /// If there is no such file, it can't be read, or is not a capture; the message says what it is instead.
 pub fn open(path: &Path) -> Result<Box<dyn FrameSource>, SourceError> {
-    OpenOptions::default().open(path)
+    if path.as_os_str() == "-" {
+        let stdin = io::stdin();
+        if stdin.is_terminal() {
+            return Err(error("the standard input is a terminal: give a file, or pipe a capture in".into()));
+        }
+        return read("standard input", stdin, None);
+    }
+    let name = path.display().to_string();
+    let metadata = std::fs::metadata(path).map_err(|cause| cannot_open(&name, cause))?;
+    if metadata.is_dir() {
+        return Err(error(format!("{name} is a directory: give the captures in it, as in '{name}/*.pcap'")));
+    }
+    let file = File::open(path).map_err(|cause| cannot_open(&name, cause))?;
+    if !metadata.is_file() {
+        return read(&name, file, None);
+    }
+    read(&name, file, Some(metadata.len()))
 }
 
 /// Reads a capture from anything; `name` is what errors call it, `len` how many bytes there are, if known.
@@ -56,45 +56,6 @@ pub fn open_reader(
 pub fn open_bytes(bytes: Vec<u8>) -> Result<Box<dyn FrameSource>, SourceError> {
     let len = bytes.len() as u64;
     read("the input", io::Cursor::new(bytes), Some(len))
-}
-
-impl OpenOptions {
-    /// [`open`] with these options.
-    ///
-    /// # Errors
-    /// As [`open`].
-    pub fn open(self, path: &Path) -> Result<Box<dyn FrameSource>, SourceError> {
-        if path.as_os_str() == "-" {
-            let stdin = io::stdin();
-            if stdin.is_terminal() {
-                return Err(error(
-                    "the standard input is a terminal: give a file, or pipe a capture in".into(),
-                ));
-            }
-            return read("standard input", stdin, None);
-        }
-        let name = path.display().to_string();
-        let metadata = std::fs::metadata(path).map_err(|cause| cannot_open(&name, cause))?;
-        if metadata.is_dir() {
-            return Err(error(format!(
-                "{name} is a directory: give the captures in it, as in '{name}/*.pcap'"
-            )));
-        }
-        let mut file = File::open(path).map_err(|cause| cannot_open(&name, cause))?;
-        if !metadata.is_file() {
-            return read(&name, file, None);
-        }
-        let len = metadata.len();
-        if self.memory_map && len >= MAP_LEN_MIN {
-            let mut head = [0; HEAD_LEN];
-            file.read_exact(&mut head).map_err(|cause| cannot_read(&name, cause))?;
-            if compression(&head).is_none() {
-                return start(name, Box::new(Mapped::new(file, len)));
-            }
-            io::Seek::rewind(&mut file).map_err(|cause| cannot_read(&name, cause))?;
-        }
-        read(&name, file, Some(len))
-    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -42,8 +42,7 @@ impl FrameSource for CaptureSource {
                 // A packet is rarely below 64 bytes with its record.
                 frames.reserve_exact(frames_max.min((bytes.len() - self.at) / 64 + 1));
             }
-            let touch = self.input.touch_ahead();
-            let walked = self.format.walk(bytes, self.at, &mut frames, frames_max, touch);
+            let walked = self.format.walk(bytes, self.at, &mut frames, frames_max);
             self.offset += (walked.at - self.at) as u64;
             self.at = walked.at;
             match walked.progress {

@@ -13,6 +13,8 @@ static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 pub(crate) fn watch() -> anyhow::Result<()> {
     ctrlc::set_handler(|| {
         if INTERRUPTED.swap(true, Ordering::Relaxed) {
+            // Nothing more is to be written: the person has asked twice.
+            #[allow(clippy::exit)]
             std::process::exit(130);
         }
     })

@@ -31,6 +31,7 @@ impl FlowHasher {
     }
 
     /// The hash of a key, never 0: three folded 64×64 multiplications.
+    #[inline]
     pub fn hash(&self, key: &FlowKey) -> u64 {
         let [a, b, c, d, e, f] = key.words();
         let [s, t, u] = self.seed;
@@ -40,6 +41,7 @@ impl FlowHasher {
     }
 }
 
+#[inline]
 fn fold(a: u64, b: u64) -> u64 {
     let wide = u128::from(a).wrapping_mul(u128::from(b));
     (wide as u64) ^ (wide >> 64) as u64

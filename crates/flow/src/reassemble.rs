@@ -5,9 +5,11 @@ use std::collections::VecDeque;
 /// A direction keeps at most this many segments that came too early.
 pub const SEGMENTS_MAX: usize = 64;
 /// … and at most this many bytes of them.
-pub const BYTES_MAX: usize = 256 * 1024;
+const BYTES_MAX: usize = 256 * 1024;
 /// The first bytes of a direction are kept, to identify the protocol by and to compare retransmissions with.
-pub const START_KEPT_MAX: usize = 4096;
+pub const START_KEPT_MAX: usize = 20 * 1024;
+/// Once the protocol is known, this much of them is kept: injected answers differ in their first bytes.
+const START_SETTLED_MAX: usize = 256;
 /// A segment further ahead than this (or behind) belongs to another connection.
 const WINDOW_MAX: u32 = 1 << 30;
 /// No segment lacks more bytes than this, whatever a damaged capture says of its length.
@@ -50,13 +52,16 @@ impl std::ops::AddAssign for ReassemblyCounters {
     }
 }
 
+/// A segment that came too early: its sequence number, the bytes captured of it, and how many were not.
+type Held = (u32, Vec<u8>, u32);
+
 /// Orders one direction. In-order segments pass straight through; only what comes too early is copied.
 #[derive(Debug, Default)]
 pub struct Reassembler {
     /// Sequence number of the next byte to hand on; unknown before the first segment.
     next: Option<u32>,
     /// Segments ahead of `next`, by sequence number, not overlapping: (sequence number, captured bytes, missing after).
-    held: VecDeque<(u32, Vec<u8>, u32)>,
+    held: VecDeque<Held>,
     held_bytes: usize,
     /// The first bytes of the stream, as handed on, without a gap between them.
     start: Vec<u8>,
@@ -67,14 +72,24 @@ pub struct Reassembler {
     acked_hole: u8,
     /// True if `start` has no gap in it.
     start_is_whole: bool,
+    /// Little of the start is kept from now on.
+    settled: bool,
     /// True once a segment's bytes differed from what was there.
     conflicting: bool,
+    /// `next` was told by a packet without payload, which may have been a keep-alive: those are sent with the sequence
+    /// number of the byte before the next one (RFC 9293 §3.8.4).
+    may_be_keep_alive: bool,
 }
 
 impl Reassembler {
     /// One that has seen nothing. `next` is the sequence number of the first byte, if an earlier packet told it.
     pub fn new(next: Option<u32>) -> Self {
         Self { next, start_is_whole: true, ..Self::default() }
+    }
+
+    /// One of a connection whose start was not seen. `next` is what a packet without payload told of the first byte.
+    pub fn picked_up(next: Option<u32>) -> Self {
+        Self { may_be_keep_alive: next.is_some(), ..Self::new(next) }
     }
 
     /// The first bytes of the stream that were handed on: [`START_KEPT_MAX`], and what else came with them.
@@ -85,6 +100,11 @@ impl Reassembler {
     /// How many bytes came after [`start`](Self::start), gaps included.
     pub fn beyond_start(&self) -> u64 {
         self.position - self.start_at - self.start.len() as u64
+    }
+
+    /// True once [`settle`](Self::settle) was called.
+    pub fn is_settled(&self) -> bool {
+        self.settled
     }
 
     /// How many bytes were handed on, gaps included.
@@ -127,7 +147,11 @@ impl Reassembler {
         give: &mut dyn FnMut(Piece<'_>),
     ) {
         let missing = missing.min(MISSING_MAX);
-        let next = *self.next.get_or_insert(seq);
+        let mut next = *self.next.get_or_insert(seq);
+        if std::mem::take(&mut self.may_be_keep_alive) && seq == next.wrapping_add(1) {
+            next = seq;
+            self.next = Some(seq);
+        }
         let ahead = seq.wrapping_sub(next);
         if ahead == 0 {
             self.give(bytes, missing, give);
@@ -156,6 +180,17 @@ impl Reassembler {
                 self.release(counters, give);
             }
         }
+    }
+
+    /// The start has served its purpose but for comparing: a few bytes are enough.
+    pub fn settle(&mut self) {
+        if self.settled {
+            return;
+        }
+        if self.start.capacity() > START_SETTLED_MAX {
+            self.start = self.start[..self.start.len().min(START_SETTLED_MAX)].into();
+        }
+        self.settled = true;
     }
 
     /// The other side acknowledged everything before `ack`.
@@ -189,8 +224,13 @@ impl Reassembler {
 
     fn give(&mut self, bytes: &[u8], missing: u32, give: &mut dyn FnMut(Piece<'_>)) {
         if !bytes.is_empty() {
-            if self.start_is_whole && self.start.len() < START_KEPT_MAX {
-                self.start.extend_from_slice(bytes);
+            if self.start_is_whole {
+                if !self.settled && self.start.len() < START_KEPT_MAX {
+                    self.start.extend_from_slice(bytes);
+                } else if self.settled && self.start.len() < START_SETTLED_MAX {
+                    let room = START_SETTLED_MAX - self.start.len();
+                    self.start.extend_from_slice(&bytes[..bytes.len().min(room)]);
+                }
             }
             give(Piece::Bytes(bytes));
         }
@@ -252,7 +292,7 @@ impl Reassembler {
         let (mut start, end) =
             (place(seq), place(seq).saturating_add(bytes.len() as u32).saturating_add(missing));
         let mut i = 0;
-        let mut pieces: Vec<(usize, (u32, Vec<u8>, u32))> = Vec::new();
+        let mut pieces: Vec<(usize, Held)> = Vec::new();
         // Walk over the held segments and fill the holes between them that this one covers.
         while i <= self.held.len() && start < end {
             let (held_start, held_end) = match self.held.get(i) {
@@ -333,6 +373,20 @@ mod tests {
         let (out, counters) = run(Some(9), &[(14, b"efgh"), (12, b"cdXX"), (10, b"ab")]);
         assert_eq!(out, b"abcdefgh");
         assert_eq!(counters.conflicts, 1);
+    }
+
+    #[test]
+    fn a_keep_alive_before_the_first_byte_is_no_hole() {
+        let run = |mut r: Reassembler, seq| {
+            let (mut counters, mut out) = (ReassemblyCounters::default(), Vec::new());
+            r.push(seq, b"abc", 0, true, &mut counters, &mut |piece| out.push(format!("{piece:?}")));
+            (out.len(), counters.held)
+        };
+        assert_eq!(run(Reassembler::picked_up(Some(9)), 10), (1, 0));
+        // Two bytes are missing, or one after a SYN: those were lost.
+        assert_eq!(run(Reassembler::picked_up(Some(9)), 11), (0, 1));
+        assert_eq!(run(Reassembler::new(Some(9)), 10), (0, 1));
+        assert_eq!(run(Reassembler::picked_up(None), 10), (1, 0));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! A stretch of a capture, decoded: the unit in which work goes from thread to thread.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use daylight_flow::FlowHasher;
 use daylight_packet::{Batch, Decoded, Decoder, Defragmented, Defragmenter, LinkType, Packet, Reassembled};
@@ -58,7 +58,44 @@ impl std::ops::AddAssign for FrameCounters {
     }
 }
 
+/// Buffers of chunks that everybody is through with, to be used again: a chunk's entries are too large for the
+/// allocator to keep at hand.
+#[derive(Default)]
+pub(crate) struct Pool(Mutex<Vec<Buffers>>);
+
+#[derive(Default)]
+struct Buffers {
+    entries: Vec<Entry>,
+    lists: Vec<Vec<u32>>,
+}
+
+impl Pool {
+    fn take(&self, shards: usize) -> Buffers {
+        let mut buffers = self.0.lock().ok().and_then(|mut idle| idle.pop()).unwrap_or_default();
+        buffers.lists.resize_with(shards, Vec::new);
+        buffers
+    }
+
+    fn put(&self, mut buffers: Buffers) {
+        buffers.entries.clear();
+        buffers.lists.iter_mut().for_each(Vec::clear);
+        if let Ok(mut idle) = self.0.lock() {
+            idle.push(buffers);
+        }
+    }
+}
+
+impl Drop for Chunk {
+    fn drop(&mut self) {
+        let (entries, lists) = (std::mem::take(&mut self.entries), std::mem::take(&mut self.lists));
+        if entries.capacity() > 0 {
+            self.pool.put(Buffers { entries, lists });
+        }
+    }
+}
+
 pub(crate) struct Chunk {
+    pool: Arc<Pool>,
     /// Its place in the capture, from 0.
     pub(crate) number: u64,
     pub(crate) task: Task,
@@ -91,15 +128,18 @@ impl Chunk {
         decoder: &Decoder,
         hasher: &FlowHasher,
         shards: usize,
+        pool: &Arc<Pool>,
     ) -> Self {
         let frames = batch.frames.len();
+        let buffers = pool.take(shards);
         let mut chunk = Self {
+            pool: Arc::clone(pool),
             number,
             task: Task::Packets,
             batch,
             reassembled: Vec::new(),
-            entries: Vec::with_capacity(frames),
-            lists: (0..shards).map(|_| Vec::with_capacity(frames / shards + frames / 8)).collect(),
+            entries: buffers.entries,
+            lists: buffers.lists,
             now_ns: i64::MIN,
             fragments: Vec::new(),
             counters: FrameCounters::default(),
@@ -145,6 +185,7 @@ impl Chunk {
     /// A chunk without packets: the capture has ended, and flows that began before packet `before` are to be ended.
     pub(crate) fn flush(number: u64, before: u64, empty: Batch) -> Self {
         Self {
+            pool: Arc::default(),
             number,
             task: Task::Flush(before),
             batch: empty,
@@ -204,7 +245,7 @@ impl Chunk {
         hasher: &FlowHasher,
     ) {
         if let Defragmented::Complete(whole) = done {
-            self.add(whole, number, defragmenter, decoder, hasher);
+            self.add(*whole, number, defragmenter, decoder, hasher);
         }
     }
 
@@ -265,5 +306,5 @@ impl Chunk {
 
 fn shard_of(hash: u64, shards: usize) -> usize {
     // The table uses the low bits for its places, so the shard comes from the high ones.
-    ((hash >> 32) * shards as u64 >> 32) as usize
+    (((hash >> 32) * shards as u64) >> 32) as usize
 }

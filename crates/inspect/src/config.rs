@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use daylight_packet::OverlapPolicy;
+use daylight_protocols::web::tls::fields::CERT_CN;
 use daylight_protocols::{FieldRef, Wanted, common};
 
 use crate::catalog::Catalog;
@@ -100,14 +101,15 @@ impl Default for Config {
 }
 
 impl Config {
-    /// Wants these columns and no others, but for what the engine itself needs (host names, and what indicators are
-    /// compared with).
+    /// Wants these columns and no others, but for what the engine itself needs (host names, certificates' names, and
+    /// what indicators are compared with).
     pub fn want_columns(&mut self, columns: impl IntoIterator<Item = ColumnId>) {
         self.wanted = Wanted::none();
         self.core = WantedCore { community_id: false, entropy: false, spans: false };
         let mut add = |field: FieldRef| self.wanted.add(field);
         add(common::HOSTNAME);
         add(common::ALPN);
+        add(CERT_CN);
         if self.indicators.is_some() {
             [common::JA3, common::JA4].into_iter().for_each(&mut add);
             crate::enrich::CERTIFICATE_HASHES.iter().copied().for_each(&mut add);

@@ -1,20 +1,19 @@
 //! From names and addresses to applications, and to what the indicator lists say of them.
 
-use daylight_protocols::web::tls::fields::{CERT_SHA1, CERT_SHA256};
+use daylight_protocols::web::tls::fields::{CERT_CN, CERT_SHA1, CERT_SHA256};
 use daylight_protocols::{Confidence, FieldRef, ProtocolId, common};
 
+use crate::catalog::{AppId, Catalog};
 use crate::config::Config;
 use crate::record::FlowRecord;
 
 /// Fields that hold certificates' fingerprints.
 pub(crate) const CERTIFICATE_HASHES: &[FieldRef] = &[CERT_SHA1, CERT_SHA256];
 
-/// What the flow itself tells: its host name, its ALPN, its fingerprints.
+/// What the flow itself tells: its host name, else the name of the server's certificate, its ALPN, its fingerprints.
 pub(crate) fn add(record: &mut FlowRecord, config: &Config) {
     let catalog = &config.catalog;
-    let host = record.text(common::HOSTNAME);
-    let app = host
-        .and_then(|host| catalog.by_host(host))
+    let app = named(record.text(common::HOSTNAME), record.text(CERT_CN), catalog)
         .or_else(|| record.text(common::ALPN).and_then(|alpn| catalog.by_alpn(alpn)));
     if let Some(name) = record.found.application {
         record.application = Some(name);
@@ -27,6 +26,12 @@ pub(crate) fn add(record: &mut FlowRecord, config: &Config) {
     if let Some(indicators) = &config.indicators {
         indicators.check(record);
     }
+}
+
+/// By the host name. A client that asks for no name is told one by the server's certificate.
+fn named(host: Option<&str>, certificate: Option<&str>, catalog: &Catalog) -> Option<AppId> {
+    let name = host.or(certificate)?;
+    catalog.by_host(name.strip_prefix("*.").unwrap_or(name))
 }
 
 /// What other flows told, and else the address.
@@ -52,5 +57,22 @@ pub(crate) fn correlated(record: &mut FlowRecord, config: &Config) {
     record.category = Some(app.category);
     if record.protocol == ProtocolId::Unknown {
         record.confidence = confidence;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn app(host: Option<&str>, certificate: Option<&str>) -> Option<&'static str> {
+        named(host, certificate, &Catalog::builtin()).map(|app| Catalog::builtin().app(app).name)
+    }
+
+    #[test]
+    fn a_certificate_names_the_application_only_where_no_name_was_asked_for() {
+        assert_eq!(app(Some("www.wikipedia.org"), None), Some("wikipedia"));
+        assert_eq!(app(None, Some("*.wikipedia.org")), Some("wikipedia"));
+        assert_eq!(app(Some("example.org"), Some("*.wikipedia.org")), None);
+        assert_eq!(app(None, None), None);
     }
 }

@@ -45,7 +45,7 @@ impl RecordSink for Vec<FlowRecord> {
 #[derive(Default)]
 pub(crate) struct Correlation {
     /// (client, address) -> names with the packet that told them, oldest first.
-    names: HashMap<(IpAddr, IpAddr), Vec<(u64, Box<str>)>, RandomState>,
+    names: HashMap<(IpAddr, IpAddr), Names, RandomState>,
     names_order: VecDeque<(IpAddr, IpAddr)>,
     /// (TCP or UDP, address, port) -> what is expected, and the packet that told of it.
     expected: HashMap<(u8, IpAddr, u16), (u64, ProtocolId), RandomState>,
@@ -53,6 +53,9 @@ pub(crate) struct Correlation {
     /// Facts forgotten for want of room.
     pub(crate) forgotten: u64,
 }
+
+/// Names of an address, each with the packet that told it.
+type Names = Vec<(u64, Box<str>)>;
 
 /// Names remembered for one client and address.
 const NAMES_MAX: usize = 4;
@@ -152,9 +155,15 @@ impl Correlation {
         }
         events.sort_by_key(|(order, _)| *order);
         events.into_iter().for_each(|(_, event)| sink.event(event));
-        // Fragments given up together have one place: then the name decides.
-        records.sort_by(|(a, x), (b, y)| a.cmp(b).then_with(|| x.ends.uid.cmp(&y.ends.uid)));
-        for (first_packet, mut record) in records {
+        // Sorted by index, because records are large. Fragments given up together have one place: then the name decides.
+        let mut order: Vec<usize> = (0..records.len()).collect();
+        order.sort_by(|a, b| {
+            let ((a, x), (b, y)): (&(u64, FlowRecord), &(u64, FlowRecord)) = (&records[*a], &records[*b]);
+            a.cmp(b).then_with(|| x.ends.uid.cmp(&y.ends.uid))
+        });
+        let mut records: Vec<_> = records.into_iter().map(Some).collect();
+        for i in order {
+            let Some((first_packet, mut record)) = records[i].take() else { continue };
             self.apply(&mut record, first_packet, config);
             sink.flow(record);
         }

@@ -17,7 +17,7 @@ use daylight_packet::{
 use daylight_protocols::ProtocolId;
 use daylight_protocols::dispatch::Dispatcher;
 
-use crate::chunk::{Chunk, FRAMES, FrameCounters, Task};
+use crate::chunk::{Chunk, FRAMES, FrameCounters, Pool, Task};
 use crate::config::Config;
 use crate::merge::{Correlation, RecordSink};
 use crate::shard::{Output, Shard, ShardCounters};
@@ -116,6 +116,7 @@ struct Shared<'a> {
     config: Arc<Config>,
     decoder: Decoder,
     hasher: FlowHasher,
+    pool: Arc<Pool>,
     shards: usize,
     control: &'a Control,
     reader: Mutex<Reader<'a>>,
@@ -159,6 +160,7 @@ pub fn inspect(
         config: Arc::clone(config),
         decoder: Decoder { verify_checksums: config.verify_checksums },
         hasher,
+        pool: Arc::default(),
         shards,
         control,
         reader: Mutex::new(Reader {
@@ -198,7 +200,7 @@ pub fn inspect(
     };
     let capture: Arc<str> = capture.into();
     let dispatcher = dispatcher();
-    let shard = || Shard::new(Arc::clone(config), Arc::clone(&dispatcher), hasher, Arc::clone(&capture));
+    let shard = || Shard::new(Arc::clone(config), Arc::clone(&dispatcher), Arc::clone(&capture));
     let mut counters = ShardCounters::default();
     std::thread::scope(|scope| {
         let others: Vec<_> = (1..shards)
@@ -285,7 +287,7 @@ impl Shared<'_> {
                 reader.chunks += 1;
                 self.start(number);
                 drop(reader);
-                Chunk::decode(number, first, batch, &self.decoder, &self.hasher, self.shards)
+                Chunk::decode(number, first, batch, &self.decoder, &self.hasher, self.shards, &self.pool)
             }
             None => {
                 let from = reader.flushed;

@@ -24,6 +24,10 @@ const DATAGRAMS_MAX: u8 = 8;
 /// Segments that are looked at, of a connection that nobody knows.
 const SEGMENTS_MAX: u8 = 24;
 
+/// After so many bytes of a stream its parser does not say any more that the label is wrong, and its start need not be
+/// kept.
+const SETTLED_AFTER: u64 = 1024;
+
 /// A flow's time-out can become shorter (it is closed, its protocol is known), and packets don't touch its timer. So
 /// each flow is looked at after this time at the latest.
 const LOOK_AGAIN_NS: i64 = 10_000_000_000;
@@ -159,7 +163,6 @@ pub struct ShardCounters {
 pub(crate) struct Shard {
     config: Arc<Config>,
     dispatcher: Arc<Dispatcher>,
-    hasher: FlowHasher,
     capture: Arc<str>,
     table: Table<Hot>,
     wheel: Wheel,
@@ -178,16 +181,10 @@ pub(crate) struct Shard {
 }
 
 impl Shard {
-    pub(crate) fn new(
-        config: Arc<Config>,
-        dispatcher: Arc<Dispatcher>,
-        hasher: FlowHasher,
-        capture: Arc<str>,
-    ) -> Self {
+    pub(crate) fn new(config: Arc<Config>, dispatcher: Arc<Dispatcher>, capture: Arc<str>) -> Self {
         Self {
             config,
             dispatcher,
-            hasher,
             capture,
             table: Table::default(),
             wheel: Wheel::default(),
@@ -429,9 +426,12 @@ impl Shard {
         }
         let flow = &self.table[index];
         let order = (number, flow.first_packet);
-        let ends = ends(&self.capture, flow);
-        let client = ends.src_ip;
+        let client = flow.key.address(usize::from(!flow.client_is_low));
         self.output.facts.extend(self.facts.drain(..).map(|fact| (order, client, fact)));
+        if self.events.is_empty() {
+            return;
+        }
+        let ends = ends(&self.capture, flow);
         let events = self.events.drain(..);
         self.output.events.extend(events.map(|event| (order, EventRecord { ends: ends.clone(), event })));
     }
@@ -578,9 +578,15 @@ impl Job<'_> {
         self.flow.missed_bytes = self.flow.missed_bytes.saturating_add(lost.min(u32::MAX.into()) as u32);
         self.work.driver = driver;
         match progress {
-            Progress::More => true,
+            Progress::More => {
+                if self.work.driver.is_some() && stream.position() >= SETTLED_AFTER {
+                    stream.settle();
+                }
+                true
+            }
             Progress::Finished => false,
-            Progress::NotMine => self.withdraw(),
+            // Without the stream's start there is nothing to ask the dispatcher about.
+            Progress::NotMine => self.withdraw() && !stream.is_settled(),
         }
     }
 
@@ -689,7 +695,7 @@ impl Job<'_> {
     fn start_parser(&mut self, protocol: ProtocolId, dir: Dir) -> bool {
         self.flow.x.label = protocol;
         let Some(mut driver) = Driver::new(protocol) else { return false };
-        let Some(streams) = self.work.streams.take() else { return false };
+        let Some(mut streams) = self.work.streams.take() else { return false };
         let mut progress = Progress::More;
         for d in [dir.other(), dir] {
             let stream = &streams[d.index()];
@@ -700,6 +706,7 @@ impl Job<'_> {
                 progress = self.feed(&mut driver, d, Piece::Gap(stream.beyond_start()));
             }
         }
+        streams.iter_mut().filter(|s| s.position() >= SETTLED_AFTER).for_each(Reassembler::settle);
         self.work.streams = Some(streams);
         match progress {
             Progress::More => {
@@ -708,7 +715,10 @@ impl Job<'_> {
                 true
             }
             Progress::Finished => false,
-            Progress::NotMine => self.withdraw() && self.identify_stream(dir),
+            Progress::NotMine => {
+                let settled = self.work.streams.iter().flat_map(|s| s.iter()).any(Reassembler::is_settled);
+                self.withdraw() && !settled && self.identify_stream(dir)
+            }
         }
     }
 
@@ -839,7 +849,12 @@ impl Job<'_> {
 impl Work {
     fn new(flow: &Flow<Hot>) -> Self {
         let tcp = flow.key.protocol == TransportKind::TCP;
-        let streams = tcp.then(|| Box::new(flow.sides.map(|side| Reassembler::new(side.next_seq()))));
+        let start = if flow.x.flags.has(Flags::CLIENT_IS_CERTAIN) {
+            Reassembler::new
+        } else {
+            Reassembler::picked_up
+        };
+        let streams = tcp.then(|| Box::new(flow.sides.map(|side| start(side.next_seq()))));
         Self { last: [None; 2], identify: None, driver: None, streams }
     }
 

@@ -124,14 +124,15 @@ fn top<K: Copy, O: Ord>(
     Top { rows: all, others }
 }
 
-fn count<K: Eq + Hash, Q: ?Sized + Eq + Hash>(
+fn count<K, Q>(
     map: &mut HashMap<K, Amount, RandomState>,
     others: &mut Amount,
     key: &Q,
     own: impl FnOnce() -> K,
     record: &FlowRecord,
 ) where
-    K: std::borrow::Borrow<Q>,
+    K: Eq + Hash + std::borrow::Borrow<Q>,
+    Q: ?Sized + Eq + Hash,
 {
     if let Some(amount) = map.get_mut(key) {
         amount.add(record);

@@ -18,7 +18,7 @@ impl TransportKind {
 /// Which flow a packet belongs to: the same for both directions. 48 bytes, compared as six words.
 ///
 /// The two endpoints are ordered: `low` is the smaller as (address, port). `Packet::from_low` tells which sent a packet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+#[derive(Clone, Copy, Debug, Eq, Default)]
 #[repr(C)]
 pub struct FlowKey {
     /// Addresses, IPv4 as `::ffff:a.b.c.d`, network order read as two big-endian words each: low, then high.
@@ -53,11 +53,28 @@ impl FlowKey {
     }
 
     /// The six words, for comparing and hashing.
+    #[inline]
     pub fn words(&self) -> [u64; 6] {
         let [[a, b], [c, d]] = self.addresses;
         let ports = u64::from(self.ports[0]) << 48 | u64::from(self.ports[1]) << 32 | u64::from(self.vlan);
         let rest = u64::from(self.tunnel) << 32 | u64::from(self.protocol) << 8 | u64::from(self.ip_version);
         [a, b, c, d, ports, rest]
+    }
+}
+
+/// As `PartialEq`: by words.
+impl std::hash::Hash for FlowKey {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.words().hash(state);
+    }
+}
+
+/// By words: derived, it would compare field by field, or through `memcmp`.
+impl PartialEq for FlowKey {
+    #[inline]
+    fn eq(&self, other: &Self) -> bool {
+        let ([a, b, c, d, e, f], [u, v, w, x, y, z]) = (self.words(), other.words());
+        (a ^ u) | (b ^ v) | (c ^ w) | (d ^ x) | (e ^ y) | (f ^ z) == 0
     }
 }
 

@@ -5,6 +5,8 @@
 //! the payload's first bytes leaves the patterns that match. The cost depends on the number of offsets, not on the
 //! number of protocols, and no protocol's code runs before its pattern matched.
 
+use std::collections::HashMap;
+
 use crate::protocol::{OFFSET_MAX, Pattern};
 use crate::{Dir, Probe, Protocol, ProtocolId, Transport, Verdict};
 
@@ -250,6 +252,7 @@ impl Table {
         let patterns: Vec<_> = patterns.collect();
         assert!(patterns.len() <= PATTERNS_MAX, "raise dispatch::WORDS");
         let mut sets: Vec<Bits> = Vec::new();
+        let mut classes_of: HashMap<Bits, u16> = HashMap::new();
         let mut offsets = Vec::new();
         let mut short = Vec::new();
         for offset in 0..OFFSET_MAX {
@@ -258,14 +261,19 @@ impl Table {
             if !patterns.iter().any(|(_, p)| looks(p)) {
                 continue;
             }
+            // Patterns that don't look here allow every byte; only the others need asking.
+            let looking: Vec<_> = patterns.iter().enumerate().filter(|(_, (_, p))| looks(p)).collect();
+            let base = bits_of(&patterns, |p| !looks(p));
             let mut classes = Box::new([0u16; 256]);
             for byte in 0..=255u8 {
-                let set = bits_of(&patterns, |p| p.allows(offset, byte));
-                let class = sets.iter().position(|s| *s == set).unwrap_or_else(|| {
+                let mut set = base;
+                for (i, (_, p)) in &looking {
+                    set[i / 64] |= u64::from(p.allows(offset, byte)) << (i % 64);
+                }
+                classes[byte as usize] = *classes_of.entry(set).or_insert_with(|| {
                     sets.push(set);
-                    sets.len() - 1
+                    (sets.len() - 1) as u16
                 });
-                classes[byte as usize] = class as u16;
             }
             offsets.push((offset, classes));
             short.push(bits_of(&patterns, |p| {

@@ -264,6 +264,15 @@ impl<'a> Sink<'a> {
         }
     }
 
+    /// Sets the host name to one that says more than what came before it: the name that a client asks for in TLS
+    /// rather than the one in the greeting before STARTTLS.
+    pub fn better_hostname(&mut self, name: &[u8]) {
+        if name.iter().any(|b| *b != b'.') {
+            self.found.fields.retain(|(f, _)| *f != common::HOSTNAME);
+            self.hostname(name);
+        }
+    }
+
     /// Raises a risk. `evidence` is `field=value` and never holds a secret; it is only made the first time.
     pub fn risk(&mut self, risk: &'static Risk, evidence: impl FnOnce() -> String) {
         if !self.found.has_risk(risk) {

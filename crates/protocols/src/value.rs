@@ -23,7 +23,7 @@ pub enum Value {
     /// Nanoseconds since 1970-01-01T00:00:00Z.
     Time(i64),
     /// Several values of one kind.
-    List(Box<Vec<Value>>),
+    List(Box<Vec<Self>>),
 }
 
 /// The kind of a field's values: what an expression may compare it with, and the type of its column.

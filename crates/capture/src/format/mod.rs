@@ -8,9 +8,6 @@ use daylight_packet::Frame;
 use pcap::Pcap;
 use pcapng::Pcapng;
 
-/// How far ahead of the walk memory is asked for: a page, which is as far as the processor doesn't look by itself.
-const AHEAD: usize = 4096;
-
 /// A capture format, and where in it a walk is.
 #[derive(Clone, Debug)]
 pub struct Format(Kind);
@@ -75,19 +72,11 @@ impl Format {
         }
     }
 
-    /// Walks over `bytes` from `at` on, adding frames (whose offsets are into `bytes`) until there are `frames_max`. With
-    /// `touch_ahead`, asks for memory ahead of itself, which is worth it for a mapped file.
-    pub fn walk(
-        &mut self,
-        bytes: &[u8],
-        at: usize,
-        frames: &mut Vec<Frame>,
-        frames_max: usize,
-        touch_ahead: bool,
-    ) -> Walked {
+    /// Walks over `bytes` from `at` on, adding frames (whose offsets are into `bytes`) until there are `frames_max`.
+    pub fn walk(&mut self, bytes: &[u8], at: usize, frames: &mut Vec<Frame>, frames_max: usize) -> Walked {
         match &mut self.0 {
-            Kind::Pcap(pcap) => pcap.walk(bytes, at, frames, frames_max, touch_ahead),
-            Kind::Pcapng(pcapng) => pcapng.walk(bytes, at, frames, frames_max, touch_ahead),
+            Kind::Pcap(pcap) => pcap.walk(bytes, at, frames, frames_max),
+            Kind::Pcapng(pcapng) => pcapng.walk(bytes, at, frames, frames_max),
         }
     }
 
@@ -98,15 +87,5 @@ impl Format {
             Kind::Pcapng(_) => "block",
         };
         format!("{what} cut short: {rest} of {need} bytes")
-    }
-}
-
-/// Asks for what lies ahead of the `len` bytes at `at`.
-#[inline(always)]
-fn touch_ahead(bytes: &[u8], at: usize, len: usize) {
-    let mut ahead = at + AHEAD;
-    while ahead < at + AHEAD + len {
-        crate::touch::touch(bytes, ahead);
-        ahead += 64;
     }
 }

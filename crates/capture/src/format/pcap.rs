@@ -2,7 +2,7 @@
 
 use daylight_packet::{Frame, LinkType};
 
-use super::{NotACapture, Progress, Walked, touch_ahead};
+use super::{NotACapture, Progress, Walked};
 
 const FILE_HEADER_LEN: usize = 24;
 
@@ -17,7 +17,16 @@ pub(super) struct Pcap {
     unit_ns: i64,
     /// 16; 24 in the format of Kuznetzov's patched libpcap.
     record_header_len: usize,
+    lengths: Lengths,
     link: LinkType,
+}
+
+/// In which order a record has its two lengths: before version 2.3 the wire's came first, and of 2.3 there are both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Lengths {
+    CapturedFirst,
+    WireFirst,
+    SmallerIsCaptured,
 }
 
 impl Pcap {
@@ -33,19 +42,22 @@ impl Pcap {
             _ => return Err(NotACapture::Unknown),
         };
         let Some(header) = bytes.first_chunk::<FILE_HEADER_LEN>() else { return Err(NotACapture::CutShort) };
-        // The upper half of the last field holds the length of a frame check sequence.
-        let (major, link) = match big_endian {
-            true => {
-                (u16::from_be_bytes([header[4], header[5]]), u16::from_be_bytes([header[22], header[23]]))
-            }
-            false => {
-                (u16::from_le_bytes([header[4], header[5]]), u16::from_le_bytes([header[20], header[21]]))
-            }
+        let number = |at: usize| match big_endian {
+            true => u16::from_be_bytes([header[at], header[at + 1]]),
+            false => u16::from_le_bytes([header[at], header[at + 1]]),
         };
+        // The upper half of the last field holds the length of a frame check sequence.
+        let (major, minor, link) = (number(4), number(6), number(if big_endian { 22 } else { 20 }));
         if major != 2 {
             return Err(NotACapture::Version);
         }
-        Ok((Self { big_endian, unit_ns, record_header_len, link: LinkType(link) }, FILE_HEADER_LEN))
+        let lengths = match minor {
+            0..=2 => Lengths::WireFirst,
+            3 => Lengths::SmallerIsCaptured,
+            _ => Lengths::CapturedFirst,
+        };
+        let link = LinkType(link);
+        Ok((Self { big_endian, unit_ns, record_header_len, lengths, link }, FILE_HEADER_LEN))
     }
 
     pub(super) fn walk(
@@ -54,17 +66,16 @@ impl Pcap {
         at: usize,
         frames: &mut Vec<Frame>,
         frames_max: usize,
-        touch: bool,
     ) -> Walked {
-        // Instances of one loop, so that the usual one doesn't ask at each packet.
-        match (self.big_endian, touch) {
-            (false, true) => self.records::<false, true>(bytes, at, frames, frames_max),
-            (false, false) => self.records::<false, false>(bytes, at, frames, frames_max),
-            (true, _) => self.records::<true, true>(bytes, at, frames, frames_max),
+        // Two instances of one loop, so that neither asks for the byte order at each packet.
+        if self.big_endian {
+            self.records::<true>(bytes, at, frames, frames_max)
+        } else {
+            self.records::<false>(bytes, at, frames, frames_max)
         }
     }
 
-    fn records<const BIG_ENDIAN: bool, const TOUCH: bool>(
+    fn records<const BIG_ENDIAN: bool>(
         &self,
         bytes: &[u8],
         mut at: usize,
@@ -84,7 +95,12 @@ impl Pcap {
             else {
                 return Walked { at, progress: Progress::More(self.record_header_len) };
             };
-            let cap_len = number([c0, c1, c2, c3]);
+            let (first, second) = (number([c0, c1, c2, c3]), number([w0, w1, w2, w3]));
+            let (cap_len, wire_len) = match self.lengths {
+                Lengths::CapturedFirst => (first, second),
+                Lengths::WireFirst => (second, first),
+                Lengths::SmallerIsCaptured => (first.min(second), first.max(second)),
+            };
             if cap_len > CAP_LEN_MAX {
                 return Walked {
                     at,
@@ -95,16 +111,13 @@ impl Pcap {
             if rest.len() < len {
                 return Walked { at, progress: Progress::More(len) };
             }
-            if TOUCH {
-                touch_ahead(bytes, at, len);
-            }
             let seconds = i64::from(number([s0, s1, s2, s3]));
             let fraction = i64::from(number([f0, f1, f2, f3]));
             frames.push(Frame {
                 ts_ns: seconds * 1_000_000_000 + fraction * self.unit_ns,
                 offset: (at + self.record_header_len) as u32,
                 cap_len,
-                wire_len: number([w0, w1, w2, w3]).max(cap_len),
+                wire_len: wire_len.max(cap_len),
                 link: self.link,
             });
             at += len;

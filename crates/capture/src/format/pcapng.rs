@@ -2,7 +2,7 @@
 
 use daylight_packet::{Frame, LinkType};
 
-use super::{Progress, Walked, touch_ahead};
+use super::{Progress, Walked};
 
 const SECTION: u32 = 0x0a0d_0d0a;
 const INTERFACE: u32 = 1;
@@ -49,7 +49,7 @@ impl Resolution {
                 None => u128::MAX,
             },
             Self::Divide(by) => u128::from(units) / by,
-            Self::Binary(exponent) => u128::from(units) * 1_000_000_000 >> exponent,
+            Self::Binary(exponent) => (u128::from(units) * 1_000_000_000) >> exponent,
         };
         i64::try_from(ns).unwrap_or(i64::MAX)
     }
@@ -98,7 +98,6 @@ impl Pcapng {
         mut at: usize,
         frames: &mut Vec<Frame>,
         frames_max: usize,
-        touch: bool,
     ) -> Walked {
         let damaged = |at, reason: String| Walked { at, progress: Progress::Damaged(reason) };
         while frames.len() < frames_max {
@@ -122,9 +121,6 @@ impl Pcapng {
             let Some(block) = rest.get(..len) else {
                 return Walked { at, progress: Progress::More(len) };
             };
-            if touch {
-                touch_ahead(bytes, at, len);
-            }
             if self.u32(block, len - 4) != said {
                 return damaged(at, format!("block of {said} bytes whose end gives another length"));
             }

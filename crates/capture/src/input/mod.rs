@@ -1,13 +1,11 @@
 //! Bytes in, as windows.
 
-mod mapped;
 mod stream;
 
 use std::sync::Arc;
 
 use daylight_packet::FrameBytes;
 
-pub(crate) use mapped::Mapped;
 pub(crate) use stream::Stream;
 
 /// A run of consecutive bytes of the input.
@@ -34,9 +32,6 @@ pub(crate) trait Input: Send {
     /// The window that has the bytes from `offset` on, at least `need` of them if there are that many. `offset` never
     /// goes back; `rest` are the bytes from there on that the window before already had.
     fn window(&mut self, offset: u64, rest: &[u8], need: usize) -> std::io::Result<Window>;
-
-    /// True if memory should be asked for ahead of the walk.
-    fn touch_ahead(&self) -> bool;
 
     /// Bytes of the file read so far, and how many it has.
     fn progress(&self) -> (u64, Option<u64>);

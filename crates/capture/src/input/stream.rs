@@ -1,4 +1,4 @@
-//! Anything that can only be read: pipes, compressed files, small files.
+//! Files, pipes, and what is compressed: read into buffers that are used again.
 
 use std::io::{self, Read};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -149,10 +149,6 @@ impl Input for Stream {
             }
         }
         Ok(Window { data: Arc::new(buffer), start: 0, tail: self.tail.clone() })
-    }
-
-    fn touch_ahead(&self) -> bool {
-        false
     }
 
     fn progress(&self) -> (u64, Option<u64>) {

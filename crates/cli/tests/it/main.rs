@@ -1,4 +1,5 @@
 //! The command as a user meets it.
+#![allow(clippy::expect_used, clippy::unwrap_used)]
 
 mod behaviour;
 mod readme;

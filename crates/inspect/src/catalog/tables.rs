@@ -116,7 +116,8 @@ impl Tables {
             if slot.length == 0 {
                 return None;
             }
-            if slot.hash == hash && self.name(slot).as_bytes().eq_ignore_ascii_case(name) {
+            let matches = |text: &[u8]| text == name || text.eq_ignore_ascii_case(name);
+            if slot.hash == hash && matches(self.name(slot).as_bytes()) {
                 return Some(slot);
             }
             at += 1;

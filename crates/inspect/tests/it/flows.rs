@@ -8,7 +8,7 @@ use crate::net::{ACK, CLIENT, Capture, End, FIN, RST, SERVER, SYN};
 const RESOLVER: End = ([10, 0, 0, 53], 53);
 
 /// A DNS query for a name, or its answer with one address.
-fn dns(id: u16, name: &str, address: Option<[u8; 4]>) -> Vec<u8> {
+pub(crate) fn dns(id: u16, name: &str, address: Option<[u8; 4]>) -> Vec<u8> {
     let mut m = id.to_be_bytes().to_vec();
     m.extend_from_slice(if address.is_some() {
         &[0x81, 0x80, 0, 1, 0, 1, 0, 0, 0, 0]

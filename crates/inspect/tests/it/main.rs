@@ -1,7 +1,9 @@
 //! The engine through its public API.
+#![allow(clippy::expect_used, clippy::unwrap_used)]
 
 mod corpus;
 mod flows;
 mod mutations;
+mod naming;
 mod negatives;
 mod net;

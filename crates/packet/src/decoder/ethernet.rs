@@ -10,29 +10,24 @@ impl Walk<'_, '_> {
     pub(super) fn ethernet(&mut self) -> Step {
         let ethertype = self.u16_at(12)?;
         self.advance(14)?;
-        self.type_or_length(ethertype)
+        self.ethertype(ethertype)
     }
 
-    /// An Ethernet type field: from 0x600 on a type, below a length with LLC after it.
-    fn type_or_length(&mut self, field: u16) -> Step {
-        if field >= 0x600 {
-            return Ok(Layer::EtherType(field));
+    pub(super) fn ethertype(&mut self, mut ethertype: u16) -> Step {
+        while let 0x8100 | 0x88a8 | 0x9100 | 0x9200 = ethertype {
+            let id = u32::from(self.u16_at(0)? & 0xfff);
+            ethertype = self.u16_at(2)?;
+            self.enter_tag(TunnelKind::Vlan, Some(id))?;
+            self.context.vlan = (self.context.vlan << 12 | id) & 0xff_ffff;
+            self.advance(4)?;
         }
-        self.trim(usize::from(field));
-        Ok(Layer::Llc)
-    }
-
-    pub(super) fn ethertype(&mut self, ethertype: u16) -> Step {
         match ethertype {
-            0x0800 => Ok(Layer::Ipv4),
-            0x86dd => Ok(Layer::Ipv6),
-            0x8100 | 0x88a8 | 0x9100 | 0x9200 => {
-                let id = u32::from(self.u16_at(0)? & 0xfff);
-                let inner = self.u16_at(2)?;
-                self.enter_tag(TunnelKind::Vlan, Some(id))?;
-                self.context.vlan = (self.context.vlan << 12 | id) & 0xff_ffff;
-                self.advance(4)?;
-                self.type_or_length(inner)
+            0x0800 => self.ipv4(),
+            0x86dd => self.ipv6(),
+            // Not a type but a length, with LLC after it.
+            0..0x600 => {
+                self.trim(usize::from(ethertype));
+                Ok(Layer::Llc)
             }
             0x8847 | 0x8848 => Ok(Layer::Mpls),
             0x8864 => self.pppoe(),

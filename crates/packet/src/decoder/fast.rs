@@ -4,12 +4,12 @@
 //! broken: it only takes what is plainly right.
 
 use super::Decoder;
-use super::transport::{self, Envelope, Extent, Network, Transport};
+use super::transport::{self, Envelope, Extent, Network, Parts, Transport};
 use super::udp_tunnel::may_be_tunnel_port;
-use crate::decoded::{Issues, Packet, TransportKind};
+use crate::decoded::{Issues, TransportKind};
 
 #[inline(always)]
-pub(super) fn ethernet(decoder: Decoder, bytes: &[u8], ts_ns: i64, wire_len: u32) -> Option<Packet> {
+pub(super) fn ethernet(decoder: Decoder, bytes: &[u8], ts_ns: i64, wire_len: u32) -> Option<Parts> {
     let head: &[u8; 34] = bytes.first_chunk()?;
     let frame_len = wire_len.max(bytes.len() as u32);
     let mut envelope = Envelope { ts_ns, frame_len, vlan: 0, tunnel: 0 };
@@ -28,7 +28,7 @@ pub(super) fn ethernet(decoder: Decoder, bytes: &[u8], ts_ns: i64, wire_len: u32
 }
 
 #[inline(always)]
-fn ipv4(decoder: Decoder, bytes: &[u8], at: usize, envelope: Envelope) -> Option<Packet> {
+fn ipv4(decoder: Decoder, bytes: &[u8], at: usize, envelope: Envelope) -> Option<Parts> {
     let header: &[u8; 20] = bytes.get(at..)?.first_chunk()?;
     let fragment = u16::from_be_bytes([header[6], header[7]]) & 0x3fff;
     if header[0] != 0x45 || fragment != 0 {
@@ -55,7 +55,7 @@ fn ipv4(decoder: Decoder, bytes: &[u8], at: usize, envelope: Envelope) -> Option
 }
 
 #[inline(always)]
-fn ipv6(bytes: &[u8], at: usize, envelope: Envelope) -> Option<Packet> {
+fn ipv6(bytes: &[u8], at: usize, envelope: Envelope) -> Option<Parts> {
     let header: &[u8; 40] = bytes.get(at..)?.first_chunk()?;
     let len = 40 + usize::from(u16::from_be_bytes([header[4], header[5]]));
     let wire_end = at + len;
@@ -82,7 +82,7 @@ fn tcp_or_udp(
     envelope: Envelope,
     network: Network,
     protocol: u8,
-) -> Option<Packet> {
+) -> Option<Parts> {
     let header: Transport = match protocol {
         TransportKind::TCP => transport::tcp(bytes, extent)?,
         TransportKind::UDP => {
@@ -94,5 +94,5 @@ fn tcp_or_udp(
         }
         _ => return None,
     };
-    Some(transport::assemble(envelope, network, protocol, header))
+    Some(Parts { envelope, network, protocol, transport: header })
 }

@@ -9,13 +9,13 @@ use crate::tunnels::TunnelKind;
 const EXTENSION_HEADERS_MAX: usize = 16;
 
 /// IPv6's "no next header", which is also what an IPv6 header without payload must name.
-const NO_NEXT_HEADER: u8 = 59;
+pub(super) const NO_NEXT_HEADER: u8 = 59;
 
 impl Walk<'_, '_> {
     pub(super) fn ip(&mut self) -> Step {
         match self.head::<1>()?[0] >> 4 {
-            4 => Ok(Layer::Ipv4),
-            6 => Ok(Layer::Ipv6),
+            4 => self.ipv4(),
+            6 => self.ipv6(),
             _ => Err(Stop::Broken),
         }
     }
@@ -61,7 +61,7 @@ impl Walk<'_, '_> {
         self.advance(header_len)?;
         let fragment = u16::from_be_bytes([header[6], header[7]]);
         if fragment & 0x3fff == 0 {
-            return Ok(Layer::Payload(header[9]));
+            return self.payload(header[9]);
         }
         Err(Stop::Fragment(FragmentAt {
             context: self.context,
@@ -155,7 +155,7 @@ impl Walk<'_, '_> {
                         }));
                     }
                 }
-                _ => return Ok(Layer::Payload(next)),
+                _ => return self.payload(next),
             }
             next_header_at = at;
         }

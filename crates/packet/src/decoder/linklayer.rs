@@ -9,12 +9,11 @@ const NFLOG_PAYLOAD: u16 = 9;
 impl Walk<'_, '_> {
     pub(super) fn link(&mut self, link: LinkType) -> Step {
         match link {
-            LinkType::ETHERNET => Ok(Layer::Ethernet),
-            LinkType::RAW | LinkType::RAW_12 | LinkType::RAW_14 => Ok(Layer::Ip),
+            LinkType::ETHERNET => self.ethernet(),
+            LinkType::RAW | LinkType::RAW_12 | LinkType::RAW_14 => self.ip(),
             LinkType::IPV4 => Ok(Layer::Ipv4),
             LinkType::IPV6 => Ok(Layer::Ipv6),
-            LinkType::NULL => self.loopback(),
-            LinkType::LOOP => self.loopback(),
+            LinkType::NULL | LinkType::LOOP => self.loopback(),
             LinkType::LINUX_SLL => self.cooked(),
             LinkType::LINUX_SLL2 => self.cooked_v2(),
             LinkType::PPP | LinkType::PPP_HDLC => self.ppp_or_cisco(),
@@ -41,13 +40,10 @@ impl Walk<'_, '_> {
     fn loopback(&mut self) -> Step {
         let family = *self.head::<4>()?;
         self.advance(4)?;
-        let family = match family {
-            [family, 0, 0, 0] | [0, 0, 0, family] => family,
-            _ => return Err(Stop::NotIp),
-        };
+        let ([family, 0, 0, 0] | [0, 0, 0, family]) = family else { return Err(Stop::NotIp) };
         match family {
-            2 => Ok(Layer::Ipv4),
-            10 | 23 | 24 | 28 | 30 => Ok(Layer::Ipv6),
+            2 => self.ipv4(),
+            10 | 23 | 24 | 28 | 30 => self.ipv6(),
             _ => Err(Stop::NotIp),
         }
     }
@@ -73,7 +69,7 @@ impl Walk<'_, '_> {
             // ARPHRD_NETLINK and ARPHRD_FRAD, whose protocol field isn't an EtherType.
             (770 | 824, _) => Err(Stop::NotIp),
             (_, 0x0004) => Ok(Layer::Llc),
-            (_, protocol) => Ok(Layer::EtherType(protocol)),
+            (_, protocol) => self.ethertype(protocol),
         }
     }
 

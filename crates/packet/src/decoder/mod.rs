@@ -54,9 +54,9 @@ impl Decoder {
     #[inline]
     pub fn decode(&self, link: LinkType, bytes: &[u8], ts_ns: i64, wire_len: u32) -> Decoded {
         if link == LinkType::ETHERNET
-            && let Some(packet) = fast::ethernet(*self, bytes, ts_ns, wire_len)
+            && let Some(parts) = fast::ethernet(*self, bytes, ts_ns, wire_len)
         {
-            return Decoded::Packet(packet);
+            return Decoded::Packet(parts.assemble());
         }
         self.decode_any(link, bytes, ts_ns, wire_len)
     }

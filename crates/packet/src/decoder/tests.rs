@@ -2,7 +2,7 @@
 
 use super::build::*;
 use super::*;
-use crate::{Issues, Packet, TunnelKind};
+use crate::{Issues, Packet, TcpHeader, TunnelKind};
 
 fn decode(link: LinkType, bytes: &[u8]) -> Decoded {
     Decoder::new().decode(link, bytes, 7, bytes.len() as u32)
@@ -57,6 +57,21 @@ fn ethernet_with_padding() {
     let packet = holds_inner(LinkType::ETHERNET, &frame, "");
     assert_eq!((packet.frame_len, packet.ts_ns, packet.ttl, packet.tcp.flags), (68, 7, 64, 0x18));
     assert_eq!((packet.key.vlan, packet.key.tunnel), (0, 0));
+}
+
+#[test]
+fn padding_that_ip_counts_as_payload() {
+    let payload_len = |flags: u8, payload: &[u8]| {
+        let mut segment = tcp(40000, 443, payload);
+        segment[13] = flags;
+        packet(LinkType::ETHERNET, &ethernet(0x0800, &ipv4(6, &segment))).payload_len
+    };
+    assert_eq!(payload_len(TcpHeader::ACK, &[0; 6]), 0);
+    assert_eq!(payload_len(TcpHeader::ACK, &[0; 2]), 0);
+    // Pushed, not only zeros, more than fills a short frame.
+    assert_eq!(payload_len(TcpHeader::ACK | TcpHeader::PSH, &[0; 2]), 2);
+    assert_eq!(payload_len(TcpHeader::ACK, &[0, 1]), 2);
+    assert_eq!(payload_len(TcpHeader::ACK, &[0; 7]), 7);
 }
 
 #[test]
@@ -155,7 +170,7 @@ fn vlan_tags() {
     assert_eq!((packet.key.vlan, packet.key.tunnel), (7 << 12 | 10, 0));
     // As many as are followed, and one more.
     let tags = |count: usize| {
-        ethernet(0x8100, &join(&[vec![0, 5, 0x81, 0].repeat(count - 1), vec![0, 5, 8, 0]].concat(), &inner()))
+        ethernet(0x8100, &join(&[[0, 5, 0x81, 0].repeat(count - 1), vec![0, 5, 8, 0]].concat(), &inner()))
     };
     holds_inner(LinkType::ETHERNET, &tags(8), &["vlan:5"; 8].join("/"));
     assert_eq!(decode(LinkType::ETHERNET, &tags(9)), Decoded::Broken);
@@ -331,6 +346,10 @@ fn capwap() {
         let frame = in_udp(12380, 5247, &[&header[..], &wlan(control, &[]), &body].concat());
         holds_inner(LinkType::ETHERNET, &frame, "capwap");
     }
+    let mut swapped = wlan([0x01, 0x08], &[]);
+    swapped[22] = 1; // the sequence number's upper byte, not a fragment
+    let frame = in_udp(12380, 5247, &[&header[..], &swapped, &body].concat());
+    holds_inner(LinkType::ETHERNET, &frame, "capwap");
     // DTLS, a keep-alive, a fragment.
     for wrong in [[1, 0x10, 0x02, 0], [0, 0x10, 0x02, 8], [0, 0x10, 0x02, 0x80]] {
         let frame = in_udp(12380, 5247, &[&wrong[..], &[0; 4], &ethernet(0x800, &inner())].concat());
@@ -352,7 +371,11 @@ fn teredo() {
             "teredo"
         );
     }
-    // Not Teredo's addresses; a length that disagrees.
+    // A solicitation, a bubble; not Teredo's addresses; a length that disagrees.
+    let solicitation = ipv6_between("fe80::ffff:ffff:fffe", "ff02::2", 58, &[133, 0, 0, 0, 0, 0, 0, 0]);
+    is_plain_udp(&in_udp(51812, 3544, &solicitation), [51812, 3544]);
+    let bubble = ipv6_between("fe80::1", "2001:0:53aa:64c::1", 59, &[]);
+    is_plain_udp(&in_udp(51812, 3544, &bubble), [51812, 3544]);
     is_plain_udp(&in_udp(51812, 3544, &ipv6(6, &tcp(1, 2, b"x"))), [51812, 3544]);
     is_plain_udp(&in_udp(51812, 3544, &join(&six, &[0])), [51812, 3544]);
 }

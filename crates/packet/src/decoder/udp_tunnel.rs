@@ -1,6 +1,7 @@
 //! Tunnels in UDP. The port says where to look; the header must be right in every bit that has only one right value,
 //! the lengths must agree, and an IP packet must come out, or it is a UDP packet like any other.
 
+use super::ip::NO_NEXT_HEADER;
 use super::transport::Transport;
 use super::walk::{Layer, Stop, Walk};
 use crate::decoded::TransportKind;
@@ -210,8 +211,9 @@ impl Walk<'_, '_> {
         Some(Found { kind: TunnelKind::Capwap, id: None, header_len, layer })
     }
 
-    /// RFC 4380 §5.1.1: authentication and origin, each optional, then an IPv6 packet that is Teredo's or link-local,
-    /// and ends where UDP does.
+    /// RFC 4380 §5.1.1: authentication and origin, each optional, then an IPv6 packet with a Teredo address that ends
+    /// where UDP does. Teredo's own messages (router solicitations between link-local addresses, and "bubbles", which
+    /// carry nothing) are packets of the UDP flow.
     fn teredo(&self) -> Option<Found> {
         let rest = self.rest();
         let mut at = 0;
@@ -223,11 +225,9 @@ impl Walk<'_, '_> {
         }
         let header = rest.get(at..)?.first_chunk::<40>()?;
         let len = 40 + usize::from(u16::from_be_bytes([header[4], header[5]]));
-        let [source, destination]: [&[u8]; 2] = [&header[8..], &header[24..]];
-        let special = |address: &[u8]| {
-            address.starts_with(&[0x20, 0x01, 0, 0]) || matches!(*address, [0xfe, 0x80..=0xbf, ..])
-        };
-        if header[0] >> 4 != 6 || at + len != self.wire_left() || !(special(source) || special(destination)) {
+        let is_teredo = |address: &[u8]| address.starts_with(&[0x20, 0x01, 0, 0]);
+        let known = is_teredo(&header[8..]) || is_teredo(&header[24..]);
+        if header[0] >> 4 != 6 || header[6] == NO_NEXT_HEADER || at + len != self.wire_left() || !known {
             return None;
         }
         Some(Found { kind: TunnelKind::Teredo, id: None, header_len: at, layer: Layer::Ipv6 })

@@ -1,7 +1,7 @@
 //! The walk over layers: what every layer's step works on, and the loop that runs them.
 
 use super::Decoder;
-use super::transport::{self, Address, Envelope, Extent, Network, Transport};
+use super::transport::{Address, Envelope, Extent, Network, Parts, Transport};
 use crate::decoded::{Issues, Packet};
 use crate::frame::LinkType;
 use crate::tunnels::{TunnelKind, Tunnels};
@@ -44,8 +44,6 @@ pub(crate) enum Layer {
     Gre,
     /// An L2TPv3 session header (without the IP or UDP specific part before it).
     L2tpV3,
-    /// The payload of an IP packet.
-    Payload(u8),
 }
 
 /// Why a walk ended.
@@ -57,7 +55,8 @@ pub(crate) enum Stop {
     Broken,
 }
 
-/// What a step gives: the next layer, or the end.
+/// What a step gives: the next layer, or the end. The steps of common stacks (Ethernet, tags, IP, transport) call each
+/// other; whatever could come round again goes back to the loop instead.
 pub(super) type Step = Result<Layer, Stop>;
 
 /// What surrounds an IP packet; a packet that was put together from fragments starts with what surrounded those.
@@ -160,7 +159,6 @@ impl<'a, 'r> Walk<'a, 'r> {
             Layer::WlanSwapped => self.wlan(true),
             Layer::Gre => self.gre(),
             Layer::L2tpV3 => self.l2tp_v3(),
-            Layer::Payload(protocol) => self.payload(protocol),
         }
     }
 
@@ -254,7 +252,7 @@ impl<'a, 'r> Walk<'a, 'r> {
             vlan: self.context.vlan,
             tunnel: self.context.tunnel,
         };
-        Some(transport::assemble(envelope, network, protocol, transport))
+        Some(Parts { envelope, network, protocol, transport }.assemble())
     }
 
     /// The end: a packet, given its transport header.

@@ -20,7 +20,8 @@ impl Walk<'_, '_> {
         let header = self.head::<24>()?;
         let (control, flags) = if swapped { (header[1], header[0]) } else { (header[0], header[1]) };
         let (version, kind, subtype) = (control & 3, control >> 2 & 3, control >> 4);
-        let fragment = header[22] & 0x0f;
+        // Who swaps the frame control swaps the sequence control too.
+        let fragment = if swapped { header[23] & 0x0f } else { header[22] & 0x0f };
         if version != 0 {
             return Err(Stop::Broken);
         }

@@ -88,7 +88,7 @@ pub enum Defragmented {
     /// It is held until the rest comes.
     Held,
     /// It completed its datagram.
-    Complete(Reassembled),
+    Complete(Box<Reassembled>),
     /// It was malformed and is gone.
     Dropped,
     /// The frame holds no fragment.
@@ -240,7 +240,7 @@ impl Defragmenter {
         }
         if complete && let Some(packet) = self.remove(key).and_then(Datagram::finish) {
             self.counters.reassembled += 1;
-            return Defragmented::Complete(packet);
+            return Defragmented::Complete(Box::new(packet));
         }
         while self.bytes > self.limits.bytes_max || self.datagrams.len() > self.limits.datagrams_max {
             let Some((_, datagram)) = self.remove_oldest() else { break };

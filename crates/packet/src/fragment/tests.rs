@@ -9,7 +9,7 @@ use crate::{Decoded, Packet};
 /// A piece of an IPv4 packet with identification 0x1234: `data` at `offset`.
 fn piece(protocol: u8, offset: u16, more: bool, data: &[u8]) -> Vec<u8> {
     let mut bytes = ipv4(protocol, data);
-    let field = offset / 8 | if more { 0x2000 } else { 0 };
+    let field = (offset / 8) | if more { 0x2000 } else { 0 };
     bytes[6..8].copy_from_slice(&field.to_be_bytes());
     bytes
 }
@@ -29,7 +29,7 @@ fn push(defragmenter: &mut Defragmenter, bytes: &[u8], ts_ns: i64) -> Defragment
 #[track_caller]
 fn complete(defragmented: Defragmented) -> Reassembled {
     match defragmented {
-        Defragmented::Complete(packet) => packet,
+        Defragmented::Complete(packet) => *packet,
         other => panic!("{other:?}"),
     }
 }

@@ -66,7 +66,7 @@ fn is_time(payload: &[u8]) -> bool {
         return false;
     };
     payload.len() >= 48
-        && payload.len() % 4 == 0
+        && payload.len().is_multiple_of(4)
         && stratum <= 16
         && (-7..=17).contains(&(poll as i8))
         && (-32..=0).contains(&(precision as i8))

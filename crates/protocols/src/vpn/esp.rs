@@ -48,7 +48,7 @@ fn identify(p: &Probe<'_>) -> Verdict {
     }
     // Padded so that what ends with the next header fills words of four bytes (RFC 4303 §2.4), as does every ICV in use.
     let same = |e: &&Earlier| e.dir == p.dir && header(&e.head).is_some_and(|(s, _)| s == spi);
-    if p.payload.len() % 4 != 0 || p.earlier.iter().filter(same).any(|e| e.len % 4 != 0) {
+    if !p.payload.len().is_multiple_of(4) || p.earlier.iter().filter(same).any(|e| !e.len.is_multiple_of(4)) {
         return Verdict::No;
     }
     let follows = p

@@ -110,8 +110,16 @@ pub(super) fn analyzers(row: &Row<'_>, line: &mut Vec<u8>) -> bool {
     true
 }
 
-/// `TLSv1.2` is `TLSv12`.
+/// OpenSSL, which writes serial numbers for Zeek, leaves out the sign byte of DER.
+pub(super) fn serial(hex: &str) -> String {
+    hex.strip_prefix("00").filter(|rest| !rest.is_empty()).unwrap_or(hex).to_owned()
+}
+
+/// `TLSv1.2` is `TLSv12`. Zeek has no name for the DTLS before DTLS 1.0.
 pub(super) fn tls_version(name: &str) -> String {
+    if name == "DTLSv0.9" {
+        return "unknown-256".to_owned();
+    }
     code_point(&name.replacen("v1.", "v1", 1))
 }
 
@@ -160,5 +168,34 @@ pub(super) fn without_port(host: &str) -> String {
     match host.rsplit_once(':') {
         Some((name, port)) if !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit()) => name.to_owned(),
         _ => host.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spellings() {
+        for (ours, zeeks) in [
+            ("TLSv1.0", "TLSv10"),
+            ("TLSv1.3", "TLSv13"),
+            ("TLSv1.3-draft18", "TLSv13-draft18"),
+            ("SSLv3", "SSLv3"),
+            ("DTLSv1.2", "DTLSv12"),
+            ("DTLSv0.9", "unknown-256"),
+            ("0xfb30", "unknown-64304"),
+        ] {
+            assert_eq!(tls_version(ours), zeeks);
+        }
+        assert_eq!(serial("00B7E7"), "B7E7");
+        assert_eq!(serial("00"), "00");
+        assert_eq!(quic_version("0x0a0a0a0a"), "unknown-a0a0a0a");
+        assert_eq!(quic_version("draft-29"), "draft-29");
+        assert_eq!(dns_class("CLASS300"), "qclass-300");
+        assert_eq!(dns_type("ANY"), "*");
+        assert_eq!(dns_rcode("RCODE12"), "rcode-12");
+        assert_eq!(without_port("example.org:80"), "example.org");
+        assert_eq!(without_port("[2001:db8::1]"), "[2001:db8::1]");
     }
 }

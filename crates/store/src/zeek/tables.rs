@@ -79,7 +79,7 @@ flow_columns! { SSL: []
 columns! { X509:
     field("fingerprint", "string", &["tls.cert_sha256"]),
     field("certificate.version", "count", &["tls.cert_version"]),
-    field("certificate.serial", "string", &["tls.cert_serial"]),
+    col("certificate.serial", "string", Text(&["tls.cert_serial"], rows::serial)),
     field("certificate.subject", "string", &["tls.cert_subject"]),
     field("certificate.issuer", "string", &["tls.cert_issuer"]),
     field("certificate.not_valid_before", "time", &["tls.cert_not_before"]),

@@ -285,6 +285,12 @@ impl<'a> Certificate<'a> {
         found.map(|(_, tag, value)| string(tag, value))
     }
 
+    /// True if a common name of the subject or the issuer passes `test`.
+    pub(crate) fn has_common_name(&self, test: impl Fn(&[u8]) -> bool) -> bool {
+        let mut names = [self.subject, self.issuer].into_iter().flat_map(attributes);
+        names.any(|(oid, _, value)| oid == oid::COMMON_NAME && test(value))
+    }
+
     /// True if the certificate is for this host: a name or an address in SubjectAltName, or, where it has no names
     /// there, the common name. A `*` stands for exactly one label, the leftmost (RFC 9525).
     pub(crate) fn is_for(&self, host: &[u8]) -> bool {

@@ -8,6 +8,7 @@ use super::hello::{ClientHello, ServerHello, u16s, vec8s};
 use super::{fields, labels, names, risks};
 use crate::common::{ALPN, JA3, JA3S, JA4, TLS_VERSION};
 use crate::cursor::Cursor;
+use crate::remote::anydesk;
 use crate::{Dir, Event, FieldRef, Sink, Value};
 
 /// Handshake message types (RFC 8446 §4 and its forerunners).
@@ -172,8 +173,11 @@ impl Handshake {
         if let Some(name) = hello.sni {
             self.sni = name.into();
             self.note(fields::SNI, Value::text(name));
-            out.hostname(name);
+            out.better_hostname(name);
             out.set_text(fields::SNI, name);
+        }
+        if vec8s(hello.alpn).any(anydesk::named_by_alpn) {
+            out.application(anydesk::PROTOCOL.name);
         }
         if let Some(first) = vec8s(hello.alpn).next() {
             out.set_text(ALPN, first);
@@ -271,6 +275,9 @@ impl Handshake {
                 continue;
             }
             let Some(certificate) = Certificate::parse(der) else { continue };
+            if leaf && certificate.has_common_name(anydesk::named_by_certificate) {
+                out.application(anydesk::PROTOCOL.name);
+            }
             if leaf && side == Dir::Server {
                 risks::certificate(&certificate, &self.sni, out);
                 server_certificate(&certificate, der, out);

@@ -104,6 +104,30 @@ fn tls_12_with_a_chain() {
 }
 
 #[test]
+fn anydesk_is_named_by_certificate_or_alpn() {
+    let named: &[u8] = include_bytes!("../../../../../testdata/certificates/named-anydesk.der");
+    assert_eq!(run_12("", &[named], WHILE_VALID).found.application, Some("anydesk"));
+    assert_eq!(run_12("", &[RSA_LEAF], WHILE_VALID).found.application, None);
+    let hello = ClientHello { alpn: vec!["anydesk/6.2.0/linux"], ..ClientHello::new("") };
+    let hello = records(&hello.message(), &[]);
+    assert_eq!(Flow::tcp(443).client(&hello).run_split().found.application, Some("anydesk"));
+}
+
+#[test]
+fn the_name_asked_for_stands_above_the_greetings() {
+    let hello = records(&ClientHello::new("imap.example.org").message(), &[]);
+    let seen = Flow::tcp(25)
+        .server(b"220 host7.example.net ESMTP\r\n")
+        .client(b"EHLO b\r\n")
+        .server(b"250-host7.example.net\r\n250 STARTTLS\r\n")
+        .client(b"STARTTLS\r\n")
+        .server(b"220 go ahead\r\n")
+        .client(&hello)
+        .run_split();
+    assert_eq!((seen.protocol, &*seen.show(HOSTNAME)), (ProtocolId::Smtps, "imap.example.org"));
+}
+
+#[test]
 fn what_is_wrong_with_certificates() {
     const YEAR: i64 = 365 * 86_400;
     for (sni, chain, at, want) in [
