@@ -61,7 +61,7 @@ fn heading(out: &mut dyn Write, summary: &Summary, captures: &[Read], style: Sty
     captures.iter().for_each(|c| frames += c.stats.frames);
     let span = captures.iter().filter_map(|c| c.stats.span_ns).reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)));
     if let Some((first, last)) = span {
-        let seconds = (last - first) as f64 / 1e9;
+        let seconds = last.saturating_sub(first) as f64 / 1e9;
         let rate = if seconds > 0.0 {
             format!(", {}", bits_per_second(frames.bytes as f64 * 8.0 / seconds))
         } else {
