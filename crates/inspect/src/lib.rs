@@ -4,6 +4,22 @@
 //! belong to flows, are identified and read by the protocols' parsers, and each flow that ends becomes a [`FlowRecord`]
 //! in a [`RecordSink`]. The catalog names applications, risks tell what deserves a look. The same capture gives the
 //! same records at any number of threads.
+//!
+//! A capture in, records out:
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use daylight_inspect::{Config, Control, FlowRecord, inspect};
+//!
+//! let mut source = daylight_capture::open("../../testdata/tour.pcap".as_ref())?;
+//! let mut records: Vec<FlowRecord> = Vec::new();
+//! let config = Arc::new(Config { threads: 2, ..Config::default() });
+//! inspect(source.as_mut(), "tour.pcap", &config, &Control::default(), &mut records)?;
+//! let ssh = records.iter().find(|r| r.protocol.name() == "ssh").ok_or("there is one")?;
+//! assert_eq!((ssh.ends.dst_port, ssh.state.name()), (22, "SF"));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 #![forbid(unsafe_code)]
 
 pub mod catalog;
