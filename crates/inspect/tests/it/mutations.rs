@@ -2,7 +2,7 @@
 //!
 //! Captures come from the folder that `DAYLIGHT_CAPTURES` names, or `../shared/data/captures`; without either, from
 //! `testdata` and from the flows of the protocols' own tests. Each is damaged in seeded ways, as a file and as packets,
-//! `DAYLIGHT_MUTATIONS` times (20 is what a release is held to; the default keeps the test short).
+//! twenty times or as often as `DAYLIGHT_MUTATIONS` says.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,7 +15,7 @@ use crate::corpus::{self, Frames, Owned, Random};
 use crate::net::Capture;
 
 /// How often each capture is damaged in each way.
-const MUTATIONS: usize = 1;
+const MUTATIONS: usize = 20;
 /// No run takes this long: the largest capture has some ten thousand packets.
 const RUN_MAX: Duration = Duration::from_secs(120);
 /// The whole process, other tests with it.

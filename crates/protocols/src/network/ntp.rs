@@ -59,19 +59,35 @@ fn identify(p: &Probe<'_>) -> Verdict {
 }
 
 /// RFC 5905 §7.3: stratum at most 16, poll interval up to 2^17 s, precision 2^-32 to 1 s, root delay and dispersion
-/// below 256 s (the delay can be negative); extension fields and a MAC may follow the 48 bytes, in words of four.
+/// below 256 s (the delay can be negative), and from who answers a time.
 fn is_time(payload: &[u8]) -> bool {
-    let Some(&[_, stratum, poll, precision, delay, _, _, _, dispersion, ..]) = payload.first_chunk::<12>()
+    let Some(&[first, stratum, poll, precision, delay, _, _, _, dispersion, ..]) =
+        payload.first_chunk::<48>()
     else {
         return false;
     };
-    payload.len() >= 48
-        && payload.len().is_multiple_of(4)
-        && stratum <= 16
+    stratum <= 16
         && (-7..=17).contains(&(poll as i8))
         && (-32..=0).contains(&(precision as i8))
         && matches!(delay, 0 | 0xff)
         && dispersion == 0
+        && (matches!(first & 7, 1 | 3) || payload[40..48] != [0; 8])
+        && is_tail(&payload[48..])
+}
+
+/// What may follow a time: extension fields (RFC 7822), then nothing, a crypto-NAK, or a key's number and a MAC of 8 to
+/// 64 bytes.
+fn is_tail(mut rest: &[u8]) -> bool {
+    while !matches!(rest.len(), 0 | 4 | 12 | 20 | 24 | 36 | 52 | 68) {
+        let Some(&[_, _, high, low]) = rest.first_chunk() else { return false };
+        let len = usize::from(u16::from_be_bytes([high, low]));
+        if len < 8 || !len.is_multiple_of(4) {
+            return false;
+        }
+        let Some(next) = rest.get(len..) else { return false };
+        rest = next;
+    }
+    true
 }
 
 /// RFC 9327 §2: a request tells no status and no error; data to a word's end, and perhaps a MAC.
@@ -205,6 +221,12 @@ mod tests {
             Flow::udp(123).client(&odd).run().protocol
         };
         assert_eq!(with(20, 0x80), ProtocolId::Ntp);
+        let long = |n| {
+            let mut long = query();
+            long.resize(n, 0);
+            Flow::udp(123).client(&long).run().protocol
+        };
+        assert_eq!([long(68), long(128)], [ProtocolId::Ntp, ProtocolId::Unknown]);
         for (at, value) in [(1, 17), (2, 18), (3, 1), (4, 2), (8, 1)] {
             assert_eq!(with(at, value), ProtocolId::Unknown, "byte {at}");
         }

@@ -47,8 +47,11 @@ fn identify(p: &Probe<'_>) -> Verdict {
         return Verdict::No;
     }
     // Padded so that what ends with the next header fills words of four bytes (RFC 4303 §2.4), as does every ICV in use.
-    let same = |e: &&Earlier| e.dir == p.dir && header(&e.head).is_some_and(|(s, _)| s == spi);
-    if !p.payload.len().is_multiple_of(4) || p.earlier.iter().filter(same).any(|e| !e.len.is_multiple_of(4)) {
+    // The other direction has another SPI.
+    let has_spi = |e: &&Earlier| header(&e.head).is_some_and(|(s, _)| s == spi);
+    let same = |e: &&Earlier| e.dir == p.dir && has_spi(e);
+    let odd = |e: &Earlier| has_spi(&e) && (e.dir != p.dir || !e.len.is_multiple_of(4));
+    if !p.payload.len().is_multiple_of(4) || p.earlier.iter().any(odd) {
         return Verdict::No;
     }
     let follows = p
