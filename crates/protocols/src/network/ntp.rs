@@ -102,19 +102,23 @@ fn is_control(payload: &[u8]) -> bool {
         && matches!(rest, Some(0..=3 | 20..=27))
 }
 
-/// ntpd's ntp_request.h: implementation 0, 2 or 3, a request code that there is, as many items as there is room for.
+/// ntpd's ntp_request.h: implementation 2 or 3, a request code that there is, as many items as there is room for, or an
+/// error without any.
 fn is_private(payload: &[u8]) -> bool {
     let Some(&[first, _, implementation, code, e, n, z, size]) = payload.first_chunk::<8>() else {
         return false;
     };
     let (error, count) = (e >> 4, usize::from(u16::from_be_bytes([e & 0x0f, n])));
     let size = usize::from(u16::from_be_bytes([z & 0x0f, size]));
-    let is_response = first & 0x80 != 0;
-    matches!(implementation, 0 | 2 | 3)
-        && code <= 45
-        && z >> 4 == 0
-        && (is_response || error == 0)
-        && count * size <= payload.len() - 8
+    let room = payload.len() - 8;
+    let fits = match (first & 0x80 != 0, error) {
+        (false, 0) => count * size <= room,
+        // Filled up to a word.
+        (true, 0) => (count * size..count * size + 4).contains(&room),
+        (true, 1..=7) => count * size == 0,
+        _ => false,
+    };
+    fits && matches!(implementation, 2 | 3) && code <= 45 && z >> 4 == 0
 }
 
 struct Ntp;

@@ -158,6 +158,8 @@ fn identify(p: &Probe<'_>) -> Verdict {
             }
             Dir::Client
         }
+        // The middle of a large call, neither first nor last fragment, has too many zeros to be known by.
+        _ if header.flags & 0x03 == 0 => return Verdict::Later,
         kind => match kind_name(kind) {
             Some((_, Some(sender))) => sender,
             _ => return Verdict::Later,

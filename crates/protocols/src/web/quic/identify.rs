@@ -43,11 +43,9 @@ fn long(p: &Probe<'_>) -> Verdict {
             let ids = long.dcid.len() + long.scid.len() > 0;
             if some && all && ids && list.count() <= 64 { from(Dir::Server, p) } else { Verdict::No }
         }
-        // A connection id of the server's, as long as any in use: a Retry has nothing else that could be wrong.
-        Kind::Retry if known => {
-            let ids = !long.scid.is_empty() && long.dcid.len() + long.scid.len() >= 8;
-            if ids { from(Dir::Server, p) } else { Verdict::No }
-        }
+        // Nothing in it can be checked but its version, and that is a small number. It answers an Initial, which is known
+        // by itself, and another follows.
+        Kind::Retry if known => Verdict::Later,
         // Reserved by RFC 9000 §15 to be refused: an Initial in shape, of full size, from one that speaks first.
         Kind::Initial if version::is_reserved(long.version) => {
             let whole = long.len == p.payload.len() || p.payload[long.len..].iter().all(|b| *b == 0);
