@@ -22,6 +22,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod bell;
 pub mod catalog;
 mod chunk;
 mod config;

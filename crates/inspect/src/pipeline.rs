@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
 
 use daylight_flow::FlowHasher;
 use daylight_packet::{
@@ -17,6 +17,7 @@ use daylight_packet::{
 use daylight_protocols::ProtocolId;
 use daylight_protocols::dispatch::Dispatcher;
 
+use crate::bell::Bell;
 use crate::chunk::{Chunk, FRAMES, FrameCounters, Pool, Task};
 use crate::config::Config;
 use crate::merge::{Correlation, RecordSink};
@@ -99,10 +100,29 @@ struct Publisher {
 }
 
 struct Merger<'a> {
-    next: u64,
-    waiting: BTreeMap<u64, Vec<Output>>,
     correlation: Correlation,
     sink: &'a mut dyn RecordSink,
+}
+
+/// What shards have handed on, waiting for the other shards and for the chunks before.
+#[derive(Default)]
+struct Outputs {
+    next: u64,
+    waiting: BTreeMap<u64, Vec<Output>>,
+}
+
+impl Outputs {
+    /// True if all shards have handed on what they made of the next chunk.
+    fn is_ready(&self, shards: usize) -> bool {
+        self.waiting.get(&self.next).is_some_and(|outputs| outputs.len() == shards)
+    }
+
+    /// What all shards have made of the next chunk, if they have.
+    fn take(&mut self, shards: usize) -> Option<Vec<Output>> {
+        let ready = self.is_ready(shards);
+        self.next += u64::from(ready);
+        ready.then(|| self.waiting.remove(&(self.next - 1)))?
+    }
 }
 
 /// What all shards held after a chunk.
@@ -122,13 +142,17 @@ struct Shared<'a> {
     reader: Mutex<Reader<'a>>,
     publisher: Mutex<Publisher>,
     inboxes: Mutex<Vec<VecDeque<Arc<Chunk>>>>,
-    news: Condvar,
+    outputs: Mutex<Outputs>,
     merger: Mutex<Merger<'a>>,
+    /// Rings when a chunk is there, when the next may be read, and at the end.
+    bell: Bell,
     /// Chunks read, and chunks that all shards are through with.
     started: AtomicU64,
     finished: AtomicU64,
     /// No chunk follows those started.
     complete: AtomicBool,
+    /// A worker has panicked.
+    aborted: AtomicBool,
     held: [Held; 2 * IN_FLIGHT_MAX as usize],
 }
 
@@ -186,16 +210,13 @@ pub fn inspect(
             unknown_link: None,
         }),
         inboxes: Mutex::new((0..shards).map(|_| VecDeque::new()).collect()),
-        news: Condvar::new(),
-        merger: Mutex::new(Merger {
-            next: 0,
-            waiting: BTreeMap::new(),
-            correlation: Correlation::default(),
-            sink,
-        }),
+        outputs: Mutex::default(),
+        merger: Mutex::new(Merger { correlation: Correlation::default(), sink }),
+        bell: Bell::default(),
         started: AtomicU64::new(0),
         finished: AtomicU64::new(0),
         complete: AtomicBool::new(false),
+        aborted: AtomicBool::new(false),
         held: Default::default(),
     };
     let capture: Arc<str> = capture.into();
@@ -243,26 +264,20 @@ pub fn inspect(
 impl Shared<'_> {
     /// One worker: its shard's chunks first, else the next chunk of the capture.
     fn work(&self, me: usize, shard: &mut Shard) {
-        loop {
+        let _abort = Abort(self);
+        while !self.aborted.load(Ordering::Acquire) {
+            let rings = self.bell.rings();
             let mine = lock(&self.inboxes)[me].pop_front();
             if let Some(chunk) = mine {
                 self.process(me, shard, &chunk);
-                continue;
+            } else if !self.read() {
+                let (complete, started) =
+                    (self.complete.load(Ordering::Acquire), self.started.load(Ordering::Acquire));
+                if complete && self.finished.load(Ordering::Acquire) == started {
+                    return;
+                }
+                self.bell.wait(rings);
             }
-            if self.read() {
-                continue;
-            }
-            let inboxes = lock(&self.inboxes);
-            if !inboxes[me].is_empty() {
-                continue;
-            }
-            let (complete, started) =
-                (self.complete.load(Ordering::Acquire), self.started.load(Ordering::Acquire));
-            if complete && self.finished.load(Ordering::Acquire) == started {
-                return;
-            }
-            // A time-out, so that a wake-up lost between the looks above costs a millisecond and not the run.
-            let _ = self.news.wait_timeout(inboxes, std::time::Duration::from_millis(1));
         }
     }
 
@@ -287,6 +302,7 @@ impl Shared<'_> {
                 reader.chunks += 1;
                 self.start(number);
                 drop(reader);
+                self.bell.ring();
                 Chunk::decode(number, first, batch, &self.decoder, &self.hasher, self.shards, &self.pool)
             }
             None => {
@@ -296,7 +312,7 @@ impl Shared<'_> {
                     reader.done = true;
                     self.complete.store(true, Ordering::Release);
                     drop(reader);
-                    self.news.notify_all();
+                    self.bell.ring();
                     return true;
                 }
                 let before = from + FLUSH_PACKETS;
@@ -304,6 +320,7 @@ impl Shared<'_> {
                 reader.chunks += 1;
                 self.start(number);
                 drop(reader);
+                self.bell.ring();
                 Chunk::flush(number, before, Batch { data: Arc::new(Vec::new()), frames: Vec::new() })
             }
         };
@@ -346,7 +363,7 @@ impl Shared<'_> {
             inboxes.iter_mut().for_each(|inbox| inbox.push_back(Arc::clone(&chunk)));
         }
         drop(inboxes);
-        self.news.notify_all();
+        self.bell.ring();
     }
 
     fn process(&self, me: usize, shard: &mut Shard, chunk: &Chunk) {
@@ -373,24 +390,47 @@ impl Shared<'_> {
                 output
             }
         };
-        let mut merger = lock(&self.merger);
-        merger.waiting.entry(chunk.number).or_default().push(output);
+        lock(&self.outputs).waiting.entry(chunk.number).or_default().push(output);
+        self.merge();
+    }
+
+    /// Merges what is complete, in the capture's order. One worker does it at a time, and nobody waits for it: what others
+    /// hand on meanwhile, it merges too.
+    fn merge(&self) {
+        let next = || lock(&self.outputs).take(self.shards);
         loop {
-            let next = merger.next;
-            if merger.waiting.get(&next).is_none_or(|outputs| outputs.len() < self.shards) {
-                break;
+            let mut merger = match self.merger.try_lock() {
+                Ok(merger) => merger,
+                Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+                Err(TryLockError::WouldBlock) => return,
+            };
+            let Merger { correlation, sink } = &mut *merger;
+            while let Some(outputs) = next() {
+                correlation.merge(outputs, &self.config, *sink);
+                if sink.is_closed() {
+                    self.control.stop();
+                }
+                self.finished.fetch_add(1, Ordering::AcqRel);
+                self.bell.ring();
             }
-            let outputs = merger.waiting.remove(&next).unwrap_or_default();
-            merger.next += 1;
-            let Merger { correlation, sink, .. } = &mut *merger;
-            correlation.merge(outputs, &self.config, *sink);
-            if sink.is_closed() {
-                self.control.stop();
+            drop(merger);
+            // What was handed on after the last look, but before the lock was free, is left to this worker.
+            if !lock(&self.outputs).is_ready(self.shards) {
+                return;
             }
-            self.finished.fetch_add(1, Ordering::AcqRel);
         }
-        drop(merger);
-        self.news.notify_all();
+    }
+}
+
+/// Tells the other workers when one panics: they would wait for its chunks for ever.
+struct Abort<'a, 'b>(&'a Shared<'b>);
+
+impl Drop for Abort<'_, '_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.aborted.store(true, Ordering::Release);
+            self.0.bell.ring();
+        }
     }
 }
 

@@ -107,7 +107,7 @@ struct Work {
     /// TCP: each side's last segment.
     last: [Option<Segment>; 2],
     identify: Option<Box<Identify>>,
-    driver: Option<Driver>,
+    driver: Option<Box<Driver>>,
     /// TCP only.
     streams: Option<Box<[Reassembler; 2]>>,
 }
@@ -643,7 +643,7 @@ impl Job<'_> {
     /// Asks the dispatcher about what is there of a stream.
     fn identify_stream(&mut self, dir: Dir) -> bool {
         let Some(streams) = self.work.streams.take() else { return false };
-        let mut identify = self.work.identify.take().unwrap_or_default();
+        let mut identify = self.work.identify.take().map(|known| *known).unwrap_or_default();
         identify.seen = identify.seen.saturating_add(1);
         let mut found = None;
         // New bytes of one side may be what somebody who looked at the other side waited for.
@@ -685,10 +685,11 @@ impl Job<'_> {
         let Some((protocol, reversed)) = found else {
             let settled = identify.state == [Asked::Settled; 2];
             let give_up = settled || identify.seen >= SEGMENTS_MAX;
-            self.work.identify = Some(identify);
+            self.work.identify = Some(Box::new(identify));
             return !give_up;
         };
-        self.work.identify = Some(identify);
+        // Needed again only if the label is taken back, and then anew but for how often that happened.
+        self.work.identify = (identify.withdrawn > 0).then(|| Box::new(identify));
         let dir = if reversed {
             self.reverse();
             dir.other()
@@ -701,7 +702,7 @@ impl Job<'_> {
     /// The label is known: gives the parser what is there of both streams, the other side's first.
     fn start_parser(&mut self, protocol: ProtocolId, dir: Dir) -> bool {
         self.flow.x.label = protocol;
-        let Some(mut driver) = Driver::new(protocol) else { return false };
+        let Some(mut driver) = Driver::new(protocol).map(Box::new) else { return false };
         let Some(mut streams) = self.work.streams.take() else { return false };
         let mut progress = Progress::More;
         for d in [dir.other(), dir] {
@@ -747,23 +748,22 @@ impl Job<'_> {
             TransportKind::UDP | TransportKind::UDP_LITE => Transport::Udp,
             number => Transport::Ip(number),
         };
-        let mut identify = self.work.identify.take().unwrap_or_default();
+        let known = self.work.identify.take();
         let probe = Probe {
             transport,
             dir,
             payload,
             other: &[],
-            earlier: &identify.earlier,
+            earlier: known.as_ref().map_or(&[], |known| &known.earlier),
             client_port: self.port(Dir::Client),
             server_port: self.port(Dir::Server),
             whole: packet.payload_len == packet.payload_wire_len,
         };
         // Each datagram is a new question: who rejected one may know the next.
-        let mut rejected = identify.rejected[0];
+        let mut rejected = known.as_ref().map_or_else(Rejected::default, |known| known.rejected[0]);
         let outcome = self.ask(&probe, &mut rejected);
-        identify.seen += 1;
         if let Outcome::Found { protocol, reversed } = outcome {
-            self.work.identify = Some(identify);
+            self.work.identify = known;
             let dir = if reversed {
                 self.reverse();
                 dir.other()
@@ -771,9 +771,11 @@ impl Job<'_> {
                 dir
             };
             self.flow.x.label = protocol;
-            self.work.driver = Driver::new(protocol);
+            self.work.driver = Driver::new(protocol).map(Box::new);
             return self.work.driver.is_some() && self.datagram(dir, payload, packet);
         }
+        let mut identify = known.unwrap_or_default();
+        identify.seen += 1;
         let mut head = [0; 16];
         let n = payload.len().min(16);
         head[..n].copy_from_slice(&payload[..n]);
@@ -867,7 +869,7 @@ impl Work {
 
     fn held_bytes(&self) -> usize {
         self.streams.as_ref().map_or(0, |s| s.iter().map(Reassembler::bytes).sum::<usize>())
-            + self.driver.as_ref().map_or(0, Driver::pending_bytes)
+            + self.driver.as_ref().map_or(0, |driver| driver.pending_bytes())
     }
 
     fn is_conflicting(&self) -> bool {

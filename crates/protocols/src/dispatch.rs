@@ -264,13 +264,17 @@ impl Table {
             // Patterns that don't look here allow every byte; only the others need asking.
             let looking: Vec<_> = patterns.iter().enumerate().filter(|(_, (_, p))| looks(p)).collect();
             let base = bits_of(&patterns, |p| !looks(p));
-            let mut classes = Box::new([0u16; 256]);
-            for byte in 0..=255u8 {
-                let mut set = base;
-                for (i, (_, p)) in &looking {
-                    set[i / 64] |= u64::from(p.allows(offset, byte)) << (i % 64);
+            let mut allowed = vec![base; 256];
+            for (i, (_, p)) in &looking {
+                // Most patterns say which byte it must be.
+                let bytes = p.prefix.get(offset).map_or(0..=255, |byte| *byte..=*byte);
+                for byte in bytes.filter(|byte| p.allows(offset, *byte)) {
+                    allowed[usize::from(byte)][i / 64] |= 1 << (i % 64);
                 }
-                classes[byte as usize] = *classes_of.entry(set).or_insert_with(|| {
+            }
+            let mut classes = Box::new([0u16; 256]);
+            for (class, set) in classes.iter_mut().zip(allowed) {
+                *class = *classes_of.entry(set).or_insert_with(|| {
                     sets.push(set);
                     (sets.len() - 1) as u16
                 });
