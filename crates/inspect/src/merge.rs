@@ -3,6 +3,7 @@
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 
@@ -44,8 +45,8 @@ impl RecordSink for Vec<FlowRecord> {
 /// What flows have told about others, by whom it may concern; what was told later replaces what was told before.
 #[derive(Default)]
 pub(crate) struct Correlation {
-    /// (client, address) -> names with the packet that told them, oldest first.
-    names: HashMap<(IpAddr, IpAddr), Names, RandomState>,
+    /// (client, address) -> the name that was told last.
+    names: HashMap<(IpAddr, IpAddr), Told, RandomState>,
     names_order: VecDeque<(IpAddr, IpAddr)>,
     /// (TCP or UDP, address, port) -> what is expected, and the packet that told of it.
     expected: HashMap<(u8, IpAddr, u16), (u64, ProtocolId), RandomState>,
@@ -54,8 +55,32 @@ pub(crate) struct Correlation {
     pub(crate) forgotten: u64,
 }
 
-/// Names of an address, each with the packet that told it.
-type Names = Vec<(u64, Box<str>)>;
+/// The name of an address.
+struct Told {
+    /// The packet that told it.
+    packet: u64,
+    /// Shared by the addresses of one answer.
+    name: Arc<str>,
+    /// What was told before.
+    before: Option<Box<Self>>,
+}
+
+impl Told {
+    /// From the last one back.
+    fn iter(&self) -> impl Iterator<Item = &Self> {
+        std::iter::successors(Some(self), |told| told.before.as_deref())
+    }
+
+    /// Forgets all but so many.
+    fn truncate(&mut self, length: usize) {
+        let mut last = self;
+        for _ in 1..length {
+            let Some(before) = &mut last.before else { return };
+            last = before;
+        }
+        last.before = None;
+    }
+}
 
 /// Names remembered for one client and address.
 const NAMES_MAX: usize = 4;
@@ -63,31 +88,9 @@ const NAMES_MAX: usize = 4;
 impl Correlation {
     fn learn(&mut self, packet: u64, client: IpAddr, fact: Fact) {
         match fact {
-            Fact::Named { name, address } => {
-                let key = (client, address);
-                match self.names.entry(key) {
-                    Entry::Vacant(new) => {
-                        // Nearly always the only one: room for one.
-                        new.insert(vec![(packet, name)]);
-                        self.names_order.push_back(key);
-                    }
-                    Entry::Occupied(mut old) => {
-                        let names = old.get_mut();
-                        // A flow that began between two answers with the same name finds the earlier one.
-                        if names.last().is_none_or(|(_, n)| *n != name) {
-                            names.push((packet, name));
-                        }
-                        if names.len() > NAMES_MAX {
-                            names.remove(0);
-                        }
-                    }
-                }
-                if self.names_order.len() > FACTS_MAX
-                    && let Some(oldest) = self.names_order.pop_front()
-                {
-                    self.names.remove(&oldest);
-                    self.forgotten += 1;
-                }
+            Fact::Named { name, addresses } => {
+                let name = Arc::from(name);
+                addresses.into_iter().for_each(|address| self.name(packet, (client, address), &name));
             }
             Fact::Expect { transport, address, port, protocol } => {
                 let number = match transport {
@@ -104,6 +107,31 @@ impl Correlation {
                 {
                     self.expected.remove(&oldest);
                     self.forgotten += 1;
+                }
+            }
+        }
+    }
+
+    fn name(&mut self, packet: u64, key: (IpAddr, IpAddr), name: &Arc<str>) {
+        let told = || Told { packet, name: Arc::clone(name), before: None };
+        match self.names.entry(key) {
+            Entry::Vacant(new) => {
+                new.insert(told());
+                self.names_order.push_back(key);
+                if self.names_order.len() > FACTS_MAX
+                    && let Some(oldest) = self.names_order.pop_front()
+                {
+                    self.names.remove(&oldest);
+                    self.forgotten += 1;
+                }
+            }
+            Entry::Occupied(mut last) => {
+                let last = last.get_mut();
+                // A flow that began between two answers with the same name finds the earlier one.
+                if last.name != *name {
+                    let before = std::mem::replace(last, told());
+                    last.before = Some(Box::new(before));
+                    last.truncate(NAMES_MAX);
                 }
             }
         }
@@ -133,10 +161,10 @@ impl Correlation {
             record.confidence = Confidence::Port;
         }
         if record.text(daylight_protocols::common::HOSTNAME).is_none()
-            && let Some(names) = self.names.get(&(record.ends.src_ip, record.ends.dst_ip))
-            && let Some((_, name)) = names.iter().rev().find(|(told, _)| *told <= first_packet)
+            && let Some(last) = self.names.get(&(record.ends.src_ip, record.ends.dst_ip))
+            && let Some(told) = last.iter().find(|told| told.packet <= first_packet)
         {
-            record.resolved_name = Some(name.clone());
+            record.resolved_name = Some((&*told.name).into());
         }
         enrich::correlated(record, config);
     }
