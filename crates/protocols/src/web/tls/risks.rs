@@ -1,7 +1,7 @@
 //! What is wrong with a handshake or a certificate, and by which measure.
 
-use super::certificate::Certificate;
-use super::der::days_since_1970;
+use super::certificate::{Certificate, host_address};
+use super::der::{date_since_1970, days_since_1970};
 use super::hello::{ClientHello, vec8s};
 use super::names;
 use crate::{Sink, risks};
@@ -45,11 +45,8 @@ pub(super) fn client_hello(hello: &ClientHello<'_>, out: &mut Sink<'_>) {
     let modern = |p: &&[u8]| *p == b"h2" || p.starts_with(b"h3");
     match hello.sni {
         Some(name) => {
-            let text = std::str::from_utf8(name).unwrap_or_default();
-            // Nearly all names end in a letter, and no IPv4 address does.
-            let may_be_address = name.last().is_some_and(u8::is_ascii_digit) || name.contains(&b':');
-            if may_be_address && text.parse::<std::net::IpAddr>().is_ok() {
-                out.risk(&TLS_NUMERIC_SNI, || format!("tls.sni={text}"));
+            if host_address(name).is_some() {
+                out.risk(&TLS_NUMERIC_SNI, || format!("tls.sni={}", String::from_utf8_lossy(name)));
             }
         }
         // With encrypted SNI there is nothing to see.
@@ -140,14 +137,8 @@ pub(super) fn certificate(c: &Certificate<'_>, sni: &[u8], out: &mut Sink<'_>) {
 
 /// A day in the form of ISO 8601.
 fn date(seconds: i64) -> String {
-    let days = seconds.div_euclid(DAY);
-    // The year is off by at most one; then month and day are counted off.
-    let mut year = 1970 + days.div_euclid(366);
-    while days_since_1970(year + 1, 1, 1) <= days {
-        year += 1;
-    }
-    let month = (2..=12).rev().find(|m| days_since_1970(year, *m, 1) <= days).unwrap_or(1);
-    format!("{year:04}-{month:02}-{:02}", days - days_since_1970(year, month, 1) + 1)
+    let (year, month, day) = date_since_1970(seconds.div_euclid(DAY));
+    format!("{year:04}-{month:02}-{day:02}")
 }
 
 #[cfg(test)]
