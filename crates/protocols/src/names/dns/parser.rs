@@ -63,7 +63,10 @@ impl<'a> Answers<'a> {
             Some((same, addresses)) if same.position() == name.position() => addresses.push(address),
             _ => {
                 self.tell(out);
-                self.named = Some((name, vec![address]));
+                // An answer has few addresses, but mostly more than one.
+                let mut addresses = Vec::with_capacity(4);
+                addresses.push(address);
+                self.named = Some((name, addresses));
             }
         }
     }
@@ -142,8 +145,12 @@ impl Messages {
     fn question(&mut self, question: &Question<'_>, out: &mut Sink<'_>) {
         if out.wants(QUERY) || out.found.value(HOSTNAME).is_none() {
             let text = question.name.lower();
-            out.hostname(text.as_bytes());
-            out.push(QUERY, text);
+            if out.wants(QUERY) {
+                out.push(QUERY, text.clone());
+            }
+            if !question.name.is_root() {
+                out.set(HOSTNAME, text);
+            }
         }
         if out.wants(QTYPE) {
             out.push(QTYPE, type_value(question.qtype));

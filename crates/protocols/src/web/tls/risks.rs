@@ -1,5 +1,7 @@
 //! What is wrong with a handshake or a certificate, and by which measure.
 
+use std::fmt;
+
 use super::certificate::{Certificate, host_address};
 use super::der::{date_since_1970, days_since_1970};
 use super::hello::{ClientHello, vec8s};
@@ -89,14 +91,14 @@ pub(super) fn certificate(c: &Certificate<'_>, sni: &[u8], out: &mut Sink<'_>) {
         if now > c.not_after {
             let days = (now - c.not_after) / DAY;
             out.risk(&TLS_CERT_EXPIRED, || {
-                format!("tls.cert_not_after={} ({days} days before)", date(c.not_after))
+                format!("tls.cert_not_after={} ({days} days before)", Date(c.not_after))
             });
         } else if now < c.not_before {
-            out.risk(&TLS_CERT_NOT_YET_VALID, || format!("tls.cert_not_before={}", date(c.not_before)));
+            out.risk(&TLS_CERT_NOT_YET_VALID, || format!("tls.cert_not_before={}", Date(c.not_before)));
         } else if c.not_after - now < (30 * DAY).min(lifetime / 3) {
             let days = (c.not_after - now) / DAY;
             out.risk(&TLS_CERT_ABOUT_TO_EXPIRE, || {
-                format!("tls.cert_not_after={} (in {days} days)", date(c.not_after))
+                format!("tls.cert_not_after={} (in {days} days)", Date(c.not_after))
             });
         }
     }
@@ -107,7 +109,7 @@ pub(super) fn certificate(c: &Certificate<'_>, sni: &[u8], out: &mut Sink<'_>) {
     {
         let days = lifetime / DAY;
         out.risk(&TLS_CERT_TOO_LONG, || {
-            format!("tls.cert_not_after={} ({days} days, {limit} allowed)", date(c.not_after))
+            format!("tls.cert_not_after={} ({days} days, {limit} allowed)", Date(c.not_after))
         });
     }
     if c.is_self_issued() {
@@ -135,10 +137,18 @@ pub(super) fn certificate(c: &Certificate<'_>, sni: &[u8], out: &mut Sink<'_>) {
     }
 }
 
-/// A day in the form of ISO 8601.
-fn date(seconds: i64) -> String {
-    let (year, month, day) = date_since_1970(seconds.div_euclid(DAY));
-    format!("{year:04}-{month:02}-{day:02}")
+/// The day of a time in seconds since 1970, in the form of ISO 8601. A certificate's years have four digits.
+struct Date(i64);
+
+impl fmt::Display for Date {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (year, month, day) = date_since_1970(self.0.div_euclid(DAY));
+        let mut text = *b"0000-00-00";
+        let digits = [(3, year), (2, year / 10), (1, year / 100), (0, year / 1000)];
+        let digits = digits.into_iter().chain([(6, month), (5, month / 10), (9, day), (8, day / 10)]);
+        digits.for_each(|(at, n)| text[at] += (n.unsigned_abs() % 10) as u8);
+        f.write_str(std::str::from_utf8(&text).unwrap_or_default())
+    }
 }
 
 #[cfg(test)]
@@ -155,7 +165,7 @@ mod tests {
             (1_704_067_200, "2024-01-01"),
             (253_402_300_799, "9999-12-31"),
         ] {
-            assert_eq!(date(seconds), want);
+            assert_eq!(Date(seconds).to_string(), want);
         }
     }
 }
