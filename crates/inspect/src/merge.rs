@@ -1,8 +1,9 @@
 //! Puts together what the shards hand on: in the capture's order, with what flows tell about one another.
 
-use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
+use std::hash::BuildHasher;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 
@@ -44,9 +45,7 @@ impl RecordSink for Vec<FlowRecord> {
 /// What flows have told about others, by whom it may concern; what was told later replaces what was told before.
 #[derive(Default)]
 pub(crate) struct Correlation {
-    /// (client, address) -> names with the packet that told them, oldest first.
-    names: HashMap<(IpAddr, IpAddr), Names, RandomState>,
-    names_order: VecDeque<(IpAddr, IpAddr)>,
+    names: Names,
     /// (TCP or UDP, address, port) -> what is expected, and the packet that told of it.
     expected: HashMap<(u8, IpAddr, u16), (u64, ProtocolId), RandomState>,
     expected_order: VecDeque<(u8, IpAddr, u16)>,
@@ -54,8 +53,115 @@ pub(crate) struct Correlation {
     pub(crate) forgotten: u64,
 }
 
-/// Names of an address, each with the packet that told it.
-type Names = Vec<(u64, Box<str>)>;
+/// The client that was told, and the address that was named.
+type Key = (IpAddr, IpAddr);
+
+/// What addresses are called. A ring of the last [`FACTS_MAX`], chained by hash from the youngest to the oldest: where a
+/// chain leaves the ring it ends, so that the oldest goes without being looked for.
+#[derive(Default)]
+struct Names {
+    ring: VecDeque<Named>,
+    /// How many have left the ring.
+    gone: u32,
+    /// Bucket -> the place of its youngest, from 1 on, counted from the very first (and on from 0 after 2^32).
+    youngest: Vec<u32>,
+    hasher: RandomState,
+}
+
+/// What one address is called.
+struct Named {
+    key: Key,
+    /// The place of the next older one in the bucket.
+    older: u32,
+    /// The name that was told last.
+    last: Told,
+}
+
+impl Names {
+    /// More than twice as many as there are names: hardly any chain is longer than one.
+    const BUCKETS: usize = 1 << 18;
+
+    fn bucket(&self, key: Key) -> usize {
+        self.hasher.hash_one(key) as usize % Self::BUCKETS
+    }
+
+    /// Where in the ring it is.
+    fn find(&self, key: Key, bucket: usize) -> Option<usize> {
+        let mut place = *self.youngest.get(bucket)?;
+        let mut end = self.ring.len();
+        loop {
+            let i = place.wrapping_sub(self.gone).wrapping_sub(1) as usize;
+            // What has left the ring, or was never in it, is not before the one that led here.
+            if i >= end {
+                return None;
+            }
+            let named = &self.ring[i];
+            if named.key == key {
+                return Some(i);
+            }
+            (place, end) = (named.older, i);
+        }
+    }
+
+    fn get(&self, key: Key) -> Option<&Told> {
+        self.find(key, self.bucket(key)).map(|i| &self.ring[i].last)
+    }
+
+    /// Takes in a name; how many were forgotten for it.
+    fn learn(&mut self, packet: u64, key: Key, name: &Arc<str>) -> u64 {
+        let told = Told { packet, name: Arc::clone(name), before: None };
+        let bucket = self.bucket(key);
+        if let Some(i) = self.find(key, bucket) {
+            let last = &mut self.ring[i].last;
+            // A flow that began between two answers with the same name finds the earlier one.
+            if last.name != *name {
+                let before = std::mem::replace(last, told);
+                last.before = Some(Box::new(before));
+                last.truncate(NAMES_MAX);
+            }
+            return 0;
+        }
+        if self.youngest.is_empty() {
+            self.youngest = vec![0; Self::BUCKETS];
+        }
+        let place = self.gone.wrapping_add(self.ring.len() as u32).wrapping_add(1);
+        let older = std::mem::replace(&mut self.youngest[bucket], place);
+        self.ring.push_back(Named { key, older, last: told });
+        if self.ring.len() <= FACTS_MAX {
+            return 0;
+        }
+        self.ring.pop_front();
+        self.gone = self.gone.wrapping_add(1);
+        1
+    }
+}
+
+/// A name that was told.
+struct Told {
+    /// The packet that told it.
+    packet: u64,
+    /// Shared by the addresses of one answer.
+    name: Arc<str>,
+    /// What was told before.
+    before: Option<Box<Self>>,
+}
+
+impl Told {
+    /// From the last one back.
+    fn iter(&self) -> impl Iterator<Item = &Self> {
+        std::iter::successors(Some(self), |told| told.before.as_deref())
+    }
+
+    /// Forgets all but so many.
+    fn truncate(&mut self, length: usize) {
+        let mut last = self;
+        for _ in 1..length {
+            let Some(before) = &mut last.before else { return };
+            last = before;
+        }
+        last.before = None;
+    }
+}
 
 /// Names remembered for one client and address.
 const NAMES_MAX: usize = 4;
@@ -63,30 +169,10 @@ const NAMES_MAX: usize = 4;
 impl Correlation {
     fn learn(&mut self, packet: u64, client: IpAddr, fact: Fact) {
         match fact {
-            Fact::Named { name, address } => {
-                let key = (client, address);
-                match self.names.entry(key) {
-                    Entry::Vacant(new) => {
-                        // Nearly always the only one: room for one.
-                        new.insert(vec![(packet, name)]);
-                        self.names_order.push_back(key);
-                    }
-                    Entry::Occupied(mut old) => {
-                        let names = old.get_mut();
-                        // A flow that began between two answers with the same name finds the earlier one.
-                        if names.last().is_none_or(|(_, n)| *n != name) {
-                            names.push((packet, name));
-                        }
-                        if names.len() > NAMES_MAX {
-                            names.remove(0);
-                        }
-                    }
-                }
-                if self.names_order.len() > FACTS_MAX
-                    && let Some(oldest) = self.names_order.pop_front()
-                {
-                    self.names.remove(&oldest);
-                    self.forgotten += 1;
+            Fact::Named { name, addresses } => {
+                let name = Arc::from(name);
+                for address in addresses {
+                    self.forgotten += self.names.learn(packet, (client, address), &name);
                 }
             }
             Fact::Expect { transport, address, port, protocol } => {
@@ -133,10 +219,10 @@ impl Correlation {
             record.confidence = Confidence::Port;
         }
         if record.text(daylight_protocols::common::HOSTNAME).is_none()
-            && let Some(names) = self.names.get(&(record.ends.src_ip, record.ends.dst_ip))
-            && let Some((_, name)) = names.iter().rev().find(|(told, _)| *told <= first_packet)
+            && let Some(last) = self.names.get((record.ends.src_ip, record.ends.dst_ip))
+            && let Some(told) = last.iter().find(|told| told.packet <= first_packet)
         {
-            record.resolved_name = Some(name.clone());
+            record.resolved_name = Some((&*told.name).into());
         }
         enrich::correlated(record, config);
     }
@@ -169,6 +255,49 @@ impl Correlation {
         for (first_packet, mut record) in records {
             self.apply(&mut record, first_packet, config);
             sink.flow(record);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(n: u32) -> Key {
+        (IpAddr::from([192, 0, 2, 1]), IpAddr::from(n.to_be_bytes()))
+    }
+
+    fn name_at(names: &Names, n: u32, packet: u64) -> Option<&str> {
+        names.get(key(n))?.iter().find(|told| told.packet <= packet).map(|told| &*told.name)
+    }
+
+    #[test]
+    fn the_name_that_was_told_last_before_a_packet() {
+        let mut names = Names::default();
+        assert!(names.get(key(1)).is_none());
+        for (packet, name) in [(1, "a"), (2, "b"), (3, "b"), (4, "c"), (5, "d"), (6, "e")] {
+            assert_eq!(names.learn(packet, key(1), &name.into()), 0);
+        }
+        // Four are kept, and of the same name told twice in a row the first.
+        let found = [1, 2, 3, 4, 9].map(|packet| name_at(&names, 1, packet));
+        assert_eq!(found, [None, Some("b"), Some("b"), Some("c"), Some("e")]);
+        assert!(names.get(key(2)).is_none());
+        assert!(names.get((key(1).1, key(1).0)).is_none());
+    }
+
+    #[test]
+    fn the_oldest_addresses_are_forgotten() {
+        let (max, mut names) = (FACTS_MAX as u32, Names { gone: u32::MAX - 50_000, ..Names::default() });
+        let mut forgotten = 0;
+        for n in 0..max * 3 {
+            forgotten += names.learn(n.into(), key(n), &"a".into());
+            // Told again, it stays where it is.
+            forgotten += names.learn(n.into(), key(n.saturating_sub(max / 2)), &"b".into());
+        }
+        assert_eq!(forgotten, u64::from(max * 2));
+        for n in 0..max * 3 {
+            let want = (n >= max * 2).then_some(if n < max * 5 / 2 { "b" } else { "a" });
+            assert_eq!(name_at(&names, n, u64::MAX), want, "{n}");
         }
     }
 }

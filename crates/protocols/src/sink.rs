@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use crate::{Dir, FieldRef, ProtocolId, Risk, Transport, Value, common};
+use crate::{Dir, FieldRef, ProtocolId, Risk, Transport, Value, common, value};
 
 /// How a label was come by, weakest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -88,12 +88,12 @@ pub struct Event {
 /// Something that a flow tells about other flows.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Fact {
-    /// The client was told that `name` is at `address`.
+    /// The client was told that `name` is at these addresses.
     Named {
         /// The name that was asked for, lower case, without a trailing dot.
         name: Box<str>,
-        /// One of the addresses in the answer.
-        address: IpAddr,
+        /// The addresses in the answer.
+        addresses: Vec<IpAddr>,
     },
     /// A flow to (or from) this endpoint is about to begin, and it will carry `protocol`.
     Expect {
@@ -143,6 +143,7 @@ impl Wanted {
     }
 
     /// True if the field is wanted. (Protocols beyond the table are always wanted.)
+    #[inline]
     pub fn wants(&self, field: FieldRef) -> bool {
         self.bits.get(field.protocol as usize).is_none_or(|word| word >> (field.index & 63) & 1 == 1)
     }
@@ -201,6 +202,7 @@ impl<'a> Sink<'a> {
     }
 
     /// True if somebody wants this field. Ask before working out something dear.
+    #[inline]
     pub fn wants(&self, field: FieldRef) -> bool {
         self.wanted.wants(field)
     }
@@ -211,17 +213,19 @@ impl<'a> Sink<'a> {
     }
 
     /// Sets a field, unless it is set already or nobody wants it.
+    #[inline]
     pub fn set(&mut self, field: FieldRef, value: impl Into<Value>) {
-        if self.wants(field) && self.found.value(field).is_none() && self.found.fields.len() < FIELDS_MAX {
-            self.found.fields.push((field, bounded(value.into())));
+        if self.wants(field) && self.is_open(field) {
+            self.add(field, value.into());
         }
     }
 
     /// Sets a text field from the wire's bytes, unless it is set already or nobody wants it.
+    #[inline]
     pub fn set_text(&mut self, field: FieldRef, text: &[u8]) {
-        if self.wants(field) && self.found.value(field).is_none() {
+        if self.wants(field) && self.is_open(field) {
             let text = text.get(..VALUE_BYTES_MAX).unwrap_or(text);
-            self.set(field, Value::text(text));
+            self.add(field, Value::text(text));
         }
     }
 
@@ -232,11 +236,24 @@ impl<'a> Sink<'a> {
     }
 
     /// Adds a value to a list field, unless it is there already, the list is full, or nobody wants it.
+    #[inline]
     pub fn push(&mut self, field: FieldRef, value: impl Into<Value>) {
-        if !self.wants(field) {
-            return;
+        if self.wants(field) {
+            self.add_to_list(field, value.into());
         }
-        let value = bounded(value.into());
+    }
+
+    /// The field is not set yet, and there is room for it.
+    fn is_open(&self, field: FieldRef) -> bool {
+        self.found.value(field).is_none() && self.found.fields.len() < FIELDS_MAX
+    }
+
+    fn add(&mut self, field: FieldRef, value: Value) {
+        self.found.fields.push((field, bounded(value)));
+    }
+
+    fn add_to_list(&mut self, field: FieldRef, value: Value) {
+        let value = bounded(value);
         let fields = &mut self.found.fields;
         match fields.iter().position(|(f, _)| *f == field) {
             Some(i) => {
@@ -258,7 +275,7 @@ impl<'a> Sink<'a> {
         let name = name.strip_suffix(b".").unwrap_or(name);
         if !name.is_empty() && self.found.value(common::HOSTNAME).is_none() {
             let name = name.get(..VALUE_BYTES_MAX).unwrap_or(name);
-            let mut text = String::from_utf8_lossy(name).into_owned();
+            let mut text = value::text(name);
             text.make_ascii_lowercase();
             self.set(common::HOSTNAME, text);
         }

@@ -48,7 +48,7 @@ pub enum Kind {
 impl Value {
     /// Text from the wire; bytes that are not UTF-8 become U+FFFD.
     pub fn text(bytes: &[u8]) -> Self {
-        Self::Str(String::from_utf8_lossy(bytes).into())
+        Self::Str(text(bytes))
     }
 
     /// Raw bytes.
@@ -93,6 +93,15 @@ impl Value {
             Self::Time(_) => Kind::Time,
             Self::List(list) => return list.first().and_then(Self::kind),
         })
+    }
+}
+
+/// Text from the wire; bytes that are not UTF-8 become U+FFFD. Nearly all of it is ASCII, which the check for UTF-8
+/// reads a word at a time, and the replacement byte by byte.
+pub(crate) fn text(bytes: &[u8]) -> Box<str> {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => text.into(),
+        Err(_) => String::from_utf8_lossy(bytes).into(),
     }
 }
 

@@ -13,11 +13,11 @@ pub const PROTOCOL: Protocol = Protocol {
     ..Protocol::BASE
 };
 
-/// Host names of public resolvers, from their operators' own documentation. One that begins with a dot stands for all
-/// names below it. Sorted.
+/// All names below these are public resolvers.
+static ZONES: [&str; 2] = [".cloudflare-gateway.com", ".dns.nextdns.io"];
+
+/// Host names of public resolvers, from their operators' own documentation. Sorted.
 static RESOLVERS: &[&str] = &[
-    ".cloudflare-gateway.com",
-    ".dns.nextdns.io",
     "1dot1dot1dot1.cloudflare-dns.com",
     "adblock.dns.mullvad.net",
     "all.dns.mullvad.net",
@@ -76,14 +76,18 @@ static RESOLVERS: &[&str] = &[
 
 /// True if a host name is that of a public resolver.
 pub(crate) fn is_resolver(host: &[u8]) -> bool {
-    let Ok(host) = std::str::from_utf8(host) else { return false };
-    // No allocation for the many names that are far too long or short.
+    // Many names are far too long or short.
     if !(6..=64).contains(&host.len()) {
         return false;
     }
-    let host = host.trim_end_matches('.').to_ascii_lowercase();
-    let is_listed = |name: &str| RESOLVERS.binary_search(&name).is_ok();
-    is_listed(&host) || host.match_indices('.').any(|(dot, _)| is_listed(&host[dot..]))
+    let dots = host.iter().rev().take_while(|b| **b == b'.').count();
+    let host = &host[..host.len() - dots];
+    let lower = || host.iter().map(u8::to_ascii_lowercase);
+    let is_below = |zone: &&str| {
+        let from = host.len().saturating_sub(zone.len());
+        host[from..].eq_ignore_ascii_case(zone.as_bytes())
+    };
+    RESOLVERS.binary_search_by(|name| name.bytes().cmp(lower())).is_ok() || ZONES.iter().any(is_below)
 }
 
 #[cfg(test)]

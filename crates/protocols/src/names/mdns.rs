@@ -81,7 +81,10 @@ mod tests {
         assert_eq!(seen.protocol, ProtocolId::Mdns);
         assert_eq!(seen.show(common::HOSTNAME), "mac.local");
         assert_eq!(seen.show(dns::ANSWERS), "192.0.2.9");
-        assert_eq!(seen.facts, [Fact::Named { name: "mac.local".into(), address: [192, 0, 2, 9].into() }]);
+        assert_eq!(
+            seen.facts,
+            [Fact::Named { name: "mac.local".into(), addresses: vec![[192, 0, 2, 9].into()] }]
+        );
     }
 
     #[test]

@@ -67,20 +67,71 @@ const ENCODED_CHARS_MIN: usize = 24;
 const PAYLOAD_ONE: usize = 52;
 const PAYLOAD_MANY: u8 = 3;
 
+/// What a byte is: a letter's place in the alphabet, or one of the classes after it.
+const DIGIT: u8 = 26;
+const HYPHEN: u8 = 27;
+const UNDERSCORE: u8 = 28;
+const OTHER: u8 = 29;
+
+/// The class of every byte.
+static CLASSES: [u8; 256] = {
+    let mut classes = [OTHER; 256];
+    let mut b = 0;
+    while b < 256 {
+        classes[b] = match b as u8 {
+            letter @ b'a'..=b'z' => letter - b'a',
+            letter @ b'A'..=b'Z' => letter - b'A',
+            b'0'..=b'9' => DIGIT,
+            b'-' => HYPHEN,
+            b'_' => UNDERSCORE,
+            _ => OTHER,
+        };
+        b += 1;
+    }
+    classes
+};
+
+/// Marks a pair that counts; what it costs stands below.
+const PAIR: u8 = 16;
+
+/// What every pair of classes costs. Hyphens part words: 0.
+static COSTS: [[u8; 32]; 32] = {
+    let mut costs = [[0; 32]; 32];
+    let mut first = 0;
+    while first < 32 {
+        let mut second = 0;
+        while second < 32 {
+            let (a, b) = (first as u8, second as u8);
+            costs[first][second] = if a < DIGIT && b < DIGIT {
+                PAIR + PAIR_BITS[first][second] - b'0'
+            } else if a == HYPHEN || b == HYPHEN {
+                0
+            } else if a == DIGIT && b == DIGIT {
+                PAIR + 4
+            } else {
+                PAIR + 7
+            };
+            second += 1;
+        }
+        first += 1;
+    }
+    costs
+};
+
+fn classes(label: &[u8]) -> impl Iterator<Item = u8> {
+    label.iter().map(|b| CLASSES[usize::from(*b)])
+}
+
 /// The mean cost of a label's pairs, in hundredths of a bit. 0 if it has none.
 pub fn cost(label: &[u8]) -> u32 {
     let (mut total, mut pairs) = (0u32, 0u32);
-    for pair in label.windows(2) {
-        let [a, b] = [pair[0].to_ascii_lowercase(), pair[1].to_ascii_lowercase()];
-        total += match (a, b) {
-            (b'a'..=b'z', b'a'..=b'z') => {
-                u32::from(PAIR_BITS[(a - b'a') as usize][(b - b'a') as usize] - b'0')
-            }
-            (b'-', _) | (_, b'-') => continue,
-            _ if a.is_ascii_digit() && b.is_ascii_digit() => 4,
-            _ => 7,
-        };
-        pairs += 1;
+    let mut classes = classes(label).map(|class| usize::from(class % 32));
+    let mut first = classes.next().unwrap_or_default();
+    for second in classes {
+        let cost = COSTS[first][second];
+        total += u32::from(cost % PAIR);
+        pairs += u32::from(cost / PAIR);
+        first = second;
     }
     (total * 100).checked_div(pairs).unwrap_or(0)
 }
@@ -99,9 +150,12 @@ pub fn is_generated(label: &[u8]) -> bool {
     if label.len() < GENERATED_CHARS_MIN || label.get(..4).is_some_and(|p| p.eq_ignore_ascii_case(b"xn--")) {
         return false;
     }
-    let letters = label.iter().filter(|b| b.is_ascii_alphabetic()).count();
-    let digits = label.iter().filter(|b| b.is_ascii_digit()).count();
-    let hyphens = label.iter().filter(|b| **b == b'-').count();
+    let (mut letters, mut digits, mut hyphens) = (0, 0, 0);
+    for class in classes(label) {
+        letters += usize::from(class < DIGIT);
+        digits += usize::from(class == DIGIT);
+        hyphens += usize::from(class == HYPHEN);
+    }
     // Only host names; an address or a number is no word but nothing suspicious either.
     letters + digits + hyphens == label.len()
         && letters >= 4
@@ -111,6 +165,9 @@ pub fn is_generated(label: &[u8]) -> bool {
 
 /// How many bytes of this label look like data.
 fn payload(label: &[u8]) -> usize {
+    if label.len() < ENCODED_CHARS_MIN {
+        return 0;
+    }
     label
         .split(|b| *b == b'-')
         .filter(|run| run.len() >= ENCODED_CHARS_MIN && (is_hex(run) || cost(run) > ENCODED))
@@ -133,22 +190,20 @@ pub struct Look {
 
 /// Looks at a name that was asked for, as DNS (and not as mDNS or NetBIOS) uses names.
 pub fn look(name: &Name<'_>) -> Look {
-    // Only the last labels matter for what is registered, and no name has more than 127.
-    let mut labels: [&[u8]; 127] = [&[]; 127];
+    // The last three labels decide what is registered.
+    let mut last: [&[u8]; 3] = [&[]; 3];
     let mut count = 0;
     let mut found = Look::default();
-    let (mut service, mut odd) = (false, false);
+    let (mut service, mut odd, mut data) = (false, false, 0);
     for label in name.labels() {
-        if let Some(slot) = labels.get_mut(count) {
-            *slot = label;
-            count += 1;
-        }
+        data += payload(last[0]);
+        last = [last[1], last[2], label];
+        count += 1;
         service |= label.first() == Some(&b'_');
-        odd |= !label.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_')) && label != b"*";
+        odd |= classes(label).any(|class| class == OTHER) && label != b"*";
         found.punycode |= label.get(..4).is_some_and(|p| p.eq_ignore_ascii_case(b"xn--"));
     }
-    let labels = &labels[..count];
-    let last = labels.last().copied().unwrap_or_default();
+    let [third, second, last] = last;
     // Service instances hold free text (RFC 6763 §4.1.1).
     found.invalid = odd && !service;
     // Reverse zones, names of the local network, and those under one label alone have no registered label.
@@ -159,10 +214,11 @@ pub fn look(name: &Name<'_>) -> Look {
         return found;
     }
     // `co.uk`, `com.au`: below a country a label of up to three letters is mostly a public suffix itself.
-    let second = labels[count - 2];
-    let registered = if count >= 3 && last.len() == 2 && second.len() <= 3 { count - 3 } else { count - 2 };
-    found.generated = is_generated(labels[registered]);
-    found.payload = labels[..registered].iter().map(|label| payload(label)).sum();
+    if count >= 3 && last.len() == 2 && second.len() <= 3 {
+        (found.generated, found.payload) = (is_generated(third), data);
+    } else {
+        (found.generated, found.payload) = (is_generated(second), data + payload(third));
+    }
     found
 }
 

@@ -100,7 +100,10 @@ pub enum Trouble {
 #[derive(Clone, Copy, Debug)]
 pub struct Name<'a> {
     message: &'a [u8],
+    /// Where its first label stands: not where a pointer to it does.
     at: usize,
+    /// Bytes on the wire without compression, with the root's.
+    length: usize,
 }
 
 impl<'a> Name<'a> {
@@ -110,11 +113,11 @@ impl<'a> Name<'a> {
     /// If it runs past the message, has a pointer that does not lead strictly backwards, a label of an unknown kind,
     /// or more than 255 bytes.
     pub fn read(message: &'a [u8], at: usize) -> Result<(Self, usize), Trouble> {
-        let (mut pos, mut end, mut length, mut floor) = (at, None, 1, at);
+        let (mut start, mut pos, mut end, mut length, mut floor) = (at, at, None, 1, at);
         loop {
             let n = usize::from(*message.get(pos).ok_or(Trouble::Short)?);
             match n & 0xc0 {
-                0 if n == 0 => return Ok((Self { message, at }, end.unwrap_or(pos + 1))),
+                0 if n == 0 => return Ok((Self { message, at: start, length }, end.unwrap_or(pos + 1))),
                 0 => {
                     length += n + 1;
                     if length > NAME_BYTES_MAX {
@@ -133,6 +136,9 @@ impl<'a> Name<'a> {
                         return Err(Trouble::Bad(pos));
                     }
                     end.get_or_insert(pos + 2);
+                    if pos == start {
+                        start = target;
+                    }
                     (floor, pos) = (target, target);
                 }
                 _ => return Err(Trouble::Bad(pos)),
@@ -145,39 +151,57 @@ impl<'a> Name<'a> {
         Labels { message: self.message, at: self.at }
     }
 
+    /// Where its first label stands in the message; pointers to one another's names share it.
+    pub fn position(&self) -> usize {
+        self.at
+    }
+
     /// True for the root, which has no labels.
     pub fn is_root(&self) -> bool {
-        self.labels().next().is_none()
+        self.length == 1
     }
 
     /// The presentation form without the trailing dot; dots and backslashes within labels are escaped (RFC 1035
-    /// §5.1). The root is `.`.
-    pub fn text(&self) -> NameText {
-        let mut text = NameText { bytes: [0; 2 * NAME_BYTES_MAX], len: 0 };
+    /// §5.1), and what is not UTF-8 is replaced. The root is `.`.
+    pub fn text(&self) -> String {
+        // As many dots as bytes of length, but for the first and the root's. Escapes are rare.
+        let mut text = Vec::with_capacity(self.length.saturating_sub(2).max(1));
         for label in self.labels() {
-            if text.len > 0 {
+            if !text.is_empty() {
                 text.push(b'.');
             }
-            for b in label {
-                if matches!(b, b'.' | b'\\') {
-                    text.push(b'\\');
+            if label.iter().any(|b| matches!(b, b'.' | b'\\')) {
+                for b in label {
+                    if matches!(b, b'.' | b'\\') {
+                        text.push(b'\\');
+                    }
+                    text.push(*b);
                 }
-                text.push(*b);
+            } else {
+                text.extend_from_slice(label);
             }
         }
-        if text.len == 0 {
+        if text.is_empty() {
             text.push(b'.');
         }
+        String::from_utf8(text).unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned())
+    }
+
+    /// [`text`](Self::text) in lower case.
+    pub fn lower(&self) -> String {
+        let mut text = self.text();
+        text.make_ascii_lowercase();
         text
     }
 
-    /// A number that equal names (whatever their case) share, and others hardly do: FNV-1a.
+    /// A number that equal names (whatever their case) share, and others hardly do: FNV-1a. The bit that tells the
+    /// cases of letters apart is left out; the few other bytes that differ in it alone are hardly met in one name.
     pub fn hash(&self) -> u32 {
         let mut hash = 0x811c_9dc5u32;
         let mut add = |b: u8| hash = (hash ^ u32::from(b)).wrapping_mul(0x0100_0193);
         for label in self.labels() {
             add(label.len() as u8);
-            label.iter().for_each(|b| add(b.to_ascii_lowercase()));
+            label.iter().for_each(|b| add(b | 0x20));
         }
         hash
     }
@@ -205,40 +229,6 @@ impl<'a> Iterator for Labels<'a> {
             self.at += 1 + n;
             return if n == 0 { None } else { Some(label) };
         }
-    }
-}
-
-/// A name's text, on the stack.
-#[derive(Clone)]
-pub struct NameText {
-    bytes: [u8; 2 * NAME_BYTES_MAX],
-    len: usize,
-}
-
-impl NameText {
-    fn push(&mut self, byte: u8) {
-        if let Some(slot) = self.bytes.get_mut(self.len) {
-            *slot = byte;
-            self.len += 1;
-        }
-    }
-
-    /// The bytes as on the wire.
-    pub fn as_bytes(&self) -> &[u8] {
-        &self.bytes[..self.len]
-    }
-
-    /// Lower-cased text; what is not UTF-8 is replaced.
-    pub fn lower(&self) -> String {
-        let mut text = String::from_utf8_lossy(self.as_bytes()).into_owned();
-        text.make_ascii_lowercase();
-        text
-    }
-}
-
-impl std::fmt::Display for NameText {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&String::from_utf8_lossy(self.as_bytes()))
     }
 }
 
@@ -286,17 +276,19 @@ pub struct Record<'a> {
 pub struct Reader<'a> {
     message: &'a [u8],
     at: usize,
+    /// The name that was read last.
+    last: Option<Name<'a>>,
 }
 
 impl<'a> Reader<'a> {
     /// Starts after the header.
     pub fn new(message: &'a [u8]) -> Self {
-        Self { message, at: HEADER_BYTES }
+        Self::at(message, HEADER_BYTES)
     }
 
     /// Starts at an offset.
     pub fn at(message: &'a [u8], at: usize) -> Self {
-        Self { message, at }
+        Self { message, at, last: None }
     }
 
     /// The offset of what comes next.
@@ -304,12 +296,27 @@ impl<'a> Reader<'a> {
         self.at
     }
 
+    /// The next name, and where what follows it begins.
+    fn name(&mut self) -> Result<(Name<'a>, usize), Trouble> {
+        // Most records are about the name before: a pointer to what was just checked.
+        if let Some(last) = self.last
+            && let Some([high, low]) = self.message.get(self.at..).and_then(<[u8]>::first_chunk)
+            && u16::from_be_bytes([*high, *low]) == 0xc000 | last.at as u16
+            && (HEADER_BYTES..0x4000).contains(&last.at)
+        {
+            return Ok((last, self.at + 2));
+        }
+        let (name, end) = Name::read(self.message, self.at)?;
+        self.last = Some(name);
+        Ok((name, end))
+    }
+
     /// The next question.
     ///
     /// # Errors
     /// As for [`Name::read`].
     pub fn question(&mut self) -> Result<Question<'a>, Trouble> {
-        let (name, end) = Name::read(self.message, self.at)?;
+        let (name, end) = self.name()?;
         let mut c = Cursor::new(self.message.get(end..).unwrap_or_default());
         let (Some(qtype), Some(qclass)) = (c.u16(), c.u16()) else { return Err(Trouble::Short) };
         self.at = end + 4;
@@ -321,14 +328,22 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// As for [`Name::read`]; or if the data is longer than what is left.
     pub fn record(&mut self) -> Result<Record<'a>, Trouble> {
-        let (name, end) = Name::read(self.message, self.at)?;
-        let mut c = Cursor::new(self.message.get(end..).unwrap_or_default());
-        let (Some(rtype), Some(class), Some(ttl), Some(rdata)) = (c.u16(), c.u16(), c.u32(), c.vec16())
-        else {
-            return Err(Trouble::Short);
-        };
-        self.at = end + c.position();
-        Ok(Record { name, rtype, class, ttl, message: self.message, rdata_at: self.at - rdata.len(), rdata })
+        let (name, end) = self.name()?;
+        let fixed = self.message.get(end..).and_then(<[u8]>::first_chunk);
+        let [t0, t1, c0, c1, s0, s1, s2, s3, l0, l1] = *fixed.ok_or(Trouble::Short)?;
+        let rdata_at = end + 10;
+        let rdata = self.message.get(rdata_at..).unwrap_or_default();
+        let rdata = rdata.get(..u16::from_be_bytes([l0, l1]).into()).ok_or(Trouble::Short)?;
+        self.at = rdata_at + rdata.len();
+        Ok(Record {
+            name,
+            rtype: u16::from_be_bytes([t0, t1]),
+            class: u16::from_be_bytes([c0, c1]),
+            ttl: u32::from_be_bytes([s0, s1, s2, s3]),
+            message: self.message,
+            rdata_at,
+            rdata,
+        })
     }
 }
 
@@ -374,7 +389,7 @@ mod tests {
             [(20, "F.ISI.ARPA", 32), (40, "FOO.F.ISI.ARPA", 46), (64, "ARPA", 66), (92, ".", 93)]
         {
             let (name, end) = Name::read(&m, at).unwrap();
-            assert_eq!((name.text().to_string().as_str(), end), (text, next));
+            assert_eq!((name.text().as_str(), end), (text, next));
         }
         assert!(Name::read(&m, 92).unwrap().0.is_root());
     }
@@ -410,7 +425,7 @@ mod tests {
     #[test]
     fn dots_within_labels_are_escaped() {
         let m = b"\0\0\0\0\0\0\0\0\0\0\0\0\x04v1.0\x05local\0";
-        assert_eq!(Name::read(m, 12).unwrap().0.text().to_string(), "v1\\.0.local");
+        assert_eq!(Name::read(m, 12).unwrap().0.text(), "v1\\.0.local");
     }
 
     #[test]
@@ -439,7 +454,7 @@ mod tests {
             let _ = walk(&bytes);
             if let Ok((name, _)) = Name::read(&bytes, at) {
                 proptest::prop_assert!(name.labels().map(|l| l.len() + 1).sum::<usize>() < NAME_BYTES_MAX);
-                let _ = name.text().lower();
+                let _ = name.lower();
             }
         }
     }

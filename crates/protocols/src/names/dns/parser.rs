@@ -1,9 +1,12 @@
 //! Reads the messages of one flow: DNS, mDNS or LLMNR.
 
+use std::net::IpAddr;
+
 use super::message::{Header, Name, Question, Reader, Record, Section, Trouble};
 use super::rdata::{self, type_text};
 use super::*;
 use super::{codes::rtype, edns, edns::EdnsOption, edns::Opt, measure};
+use crate::common::HOSTNAME;
 use crate::driver::PENDING_MAX;
 use crate::{Event, Fact, LIST_MAX, Parser, Sink, Step, Value, risk};
 
@@ -38,12 +41,42 @@ struct Waiting {
 
 /// What one message's records come to.
 #[derive(Default)]
-struct Answers {
+struct Answers<'a> {
     texts: Vec<Value>,
     ttls: Vec<Value>,
-    facts: usize,
+    /// How many addresses the other flows were told of.
+    told: usize,
+    /// Addresses of one name that they are still to be told of.
+    named: Option<(Name<'a>, Vec<IpAddr>)>,
     /// The OPT record's message size and the upper bits of the response code.
     opt: Option<(u16, u8)>,
+}
+
+impl<'a> Answers<'a> {
+    /// Takes in what an address is called.
+    fn name(&mut self, name: Name<'a>, address: IpAddr, out: &mut Sink<'_>) {
+        if self.told >= FACTS_MAX || name.is_root() {
+            return;
+        }
+        self.told += 1;
+        match &mut self.named {
+            Some((same, addresses)) if same.position() == name.position() => addresses.push(address),
+            _ => {
+                self.tell(out);
+                // An answer has few addresses, but mostly more than one.
+                let mut addresses = Vec::with_capacity(4);
+                addresses.push(address);
+                self.named = Some((name, addresses));
+            }
+        }
+    }
+
+    /// Tells the other flows.
+    fn tell(&mut self, out: &mut Sink<'_>) {
+        if let Some((name, addresses)) = self.named.take() {
+            out.fact(Fact::Named { name: name.lower().into(), addresses });
+        }
+    }
 }
 
 /// The parser.
@@ -91,6 +124,7 @@ impl Messages {
         let mut answers = Answers::default();
         if trouble.is_ok() {
             trouble = self.records(&header, first, &mut reader, &mut answers, out);
+            answers.tell(out);
         }
         let opt = answers.opt;
         if header.is_response() {
@@ -109,10 +143,14 @@ impl Messages {
 
     /// Takes in what a question tells.
     fn question(&mut self, question: &Question<'_>, out: &mut Sink<'_>) {
-        let text = question.name.text();
-        out.hostname(text.as_bytes());
-        if out.wants(QUERY) {
-            out.push(QUERY, text.lower());
+        if out.wants(QUERY) || out.found.value(HOSTNAME).is_none() {
+            let text = question.name.lower();
+            if out.wants(QUERY) {
+                out.push(QUERY, text.clone());
+            }
+            if !question.name.is_root() {
+                out.set(HOSTNAME, text);
+            }
         }
         if out.wants(QTYPE) {
             out.push(QTYPE, type_value(question.qtype));
@@ -129,7 +167,9 @@ impl Messages {
                     label.iter().any(u8::is_ascii_control) || std::str::from_utf8(label).is_err()
                 };
                 if question.name.labels().any(odd) {
-                    out.risk(&INVALID_CHARACTERS, || format!("dns.query={}", text.lower().escape_debug()));
+                    out.risk(&INVALID_CHARACTERS, || {
+                        format!("dns.query={}", question.name.lower().escape_debug())
+                    });
                 }
             }
         }
@@ -138,7 +178,7 @@ impl Messages {
     /// Raises what a name that was asked for gives away.
     fn judge(&mut self, question: &Question<'_>, out: &mut Sink<'_>) {
         let look = measure::look(&question.name);
-        let name = || question.name.text().lower();
+        let name = || question.name.lower();
         if look.generated {
             out.risk(&DGA_NAME, || format!("dns.query={}", name()));
         }
@@ -161,12 +201,12 @@ impl Messages {
     }
 
     /// Reads the records.
-    fn records(
+    fn records<'a>(
         &mut self,
         header: &Header,
-        first: Option<Question<'_>>,
-        reader: &mut Reader<'_>,
-        answers: &mut Answers,
+        first: Option<Question<'a>>,
+        reader: &mut Reader<'a>,
+        answers: &mut Answers<'a>,
         out: &mut Sink<'_>,
     ) -> Result<(), Trouble> {
         for (count, section) in
@@ -192,11 +232,11 @@ impl Messages {
         Ok(())
     }
 
-    fn answer(
+    fn answer<'a>(
         &mut self,
-        first: Option<Question<'_>>,
-        record: &Record<'_>,
-        answers: &mut Answers,
+        first: Option<Question<'a>>,
+        record: &Record<'a>,
+        answers: &mut Answers<'a>,
         out: &mut Sink<'_>,
     ) {
         if first.is_none() && self.flavour == Flavour::Mdns {
@@ -215,7 +255,7 @@ impl Messages {
             && out.wants(CNAMES)
             && let Ok((name, _)) = Name::read(record.message, record.rdata_at)
         {
-            out.push(CNAMES, name.text().lower());
+            out.push(CNAMES, name.lower());
         }
         let room = answers.texts.len() < LIST_MAX;
         if room && (out.wants_events() || out.wants(ANSWERS)) {
@@ -228,11 +268,11 @@ impl Messages {
     }
 
     /// Tells the other flows what an address is called: the name that was asked for, whatever aliases led to it.
-    fn named(
+    fn named<'a>(
         &self,
-        first: Option<Question<'_>>,
-        record: &Record<'_>,
-        answers: &mut Answers,
+        first: Option<Question<'a>>,
+        record: &Record<'a>,
+        answers: &mut Answers<'a>,
         out: &mut Sink<'_>,
     ) {
         let name = match first {
@@ -246,10 +286,7 @@ impl Messages {
             None => record.name,
         };
         let mut tell = |address, out: &mut Sink<'_>| {
-            if answers.facts < FACTS_MAX && !name.is_root() {
-                answers.facts += 1;
-                out.fact(Fact::Named { name: name.text().lower().into(), address });
-            }
+            answers.name(name, address, out);
             out.push(ADDRESSES, Value::Ip(address));
         };
         if let Some(address) = rdata::address(record) {
@@ -265,7 +302,7 @@ impl Messages {
         header: &Header,
         first: Option<Question<'_>>,
         name: u32,
-        answers: Answers,
+        answers: Answers<'_>,
         out: &mut Sink<'_>,
     ) {
         let rcode_high = answers.opt.map_or(0, |(_, high)| u16::from(high));
@@ -288,7 +325,7 @@ impl Messages {
                     format!(
                         "dns.id={} dns.query={}",
                         header.id,
-                        first.map(|q| q.name.text().lower()).unwrap_or_default()
+                        first.map(|q| q.name.lower()).unwrap_or_default()
                     )
                 });
             }
@@ -365,7 +402,7 @@ impl Messages {
         if let Some(q) = first {
             let class = self.class(q.qclass);
             fields.extend([
-                (QUERY, Value::from(q.name.text().lower())),
+                (QUERY, Value::from(q.name.lower())),
                 (QTYPE_CODE, Value::from(q.qtype)),
                 (QTYPE, type_value(q.qtype)),
                 (QCLASS_CODE, Value::from(class)),

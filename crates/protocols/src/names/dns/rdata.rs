@@ -49,7 +49,7 @@ impl<'a> Data<'a> {
         let at = self.record.rdata_at + self.c.position();
         let (name, end) = Name::read(self.record.message, at).ok()?;
         self.c.skip(end.checked_sub(at)?)?;
-        Some(name.text().to_string())
+        Some(name.text())
     }
 
     fn numbers<const N: usize>(&mut self, widths: [u8; N], out: &mut String) -> Option<()> {

@@ -74,7 +74,7 @@ fn a_query_and_its_answer() {
         assert_eq!(seen.show(field), value, "{}", field.field().name);
     }
     // The address is called by the name that was asked for, not by its alias.
-    let fact = Fact::Named { name: "web.example.com".into(), address: IpAddr::from([192, 0, 2, 1]) };
+    let fact = Fact::Named { name: "web.example.com".into(), addresses: vec![IpAddr::from([192, 0, 2, 1])] };
     assert_eq!(seen.facts, [fact]);
     assert!(seen.risks().is_empty());
 }
@@ -217,7 +217,7 @@ fn https_records() {
     assert_eq!(seen.show(SVC_ECH), "true");
     assert_eq!(
         seen.facts,
-        [Fact::Named { name: "example.com".into(), address: IpAddr::from([192, 0, 2, 7]) }]
+        [Fact::Named { name: "example.com".into(), addresses: vec![IpAddr::from([192, 0, 2, 7])] }]
     );
     assert!(!seen.risks().contains(&"malformed-packet"), "{:?}", seen.found.risks);
 }

@@ -60,28 +60,28 @@ static CURVES: &[(&[u8], &str, u32)] = &[
     (&[0x2b, 0x24, 0x03, 0x03, 0x02, 0x08, 0x01, 0x01, 0x0d], "brainpoolP512r1", 512),
 ];
 
-/// Signature and key algorithms by the names that OpenSSL, and so Zeek, gives them.
-static ALGORITHMS: &[(&[u8], &str)] = &[
-    (oid::RSA, "rsaEncryption"),
-    (oid::RSA_PSS, "rsassaPss"),
-    (oid::DSA, "dsaEncryption"),
-    (oid::EC, "id-ecPublicKey"),
-    (oid::ED25519, "ED25519"),
-    (oid::ED448, "ED448"),
-    (&[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x02], "md2WithRSAEncryption"),
-    (&[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x04], "md5WithRSAEncryption"),
-    (&[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x05], "sha1WithRSAEncryption"),
-    (&[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x0b], "sha256WithRSAEncryption"),
-    (&[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x0c], "sha384WithRSAEncryption"),
-    (&[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x0d], "sha512WithRSAEncryption"),
-    (&[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x0e], "sha224WithRSAEncryption"),
-    (&[0x2b, 0x0e, 0x03, 0x02, 0x1d], "sha1WithRSA"),
-    (&[0x2a, 0x86, 0x48, 0xce, 0x38, 0x04, 0x03], "dsaWithSHA1"),
-    (&[0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x03, 0x02], "dsa_with_SHA256"),
-    (&[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x01], "ecdsa-with-SHA1"),
-    (&[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x02], "ecdsa-with-SHA256"),
-    (&[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x03], "ecdsa-with-SHA384"),
-    (&[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x04], "ecdsa-with-SHA512"),
+/// Signature and key algorithms by the names that OpenSSL, and so Zeek, gives them; and the hash, if it is MD2, MD5 or SHA-1.
+static ALGORITHMS: &[(&[u8], &str, Option<&str>)] = &[
+    (oid::RSA, "rsaEncryption", None),
+    (oid::RSA_PSS, "rsassaPss", None),
+    (oid::DSA, "dsaEncryption", None),
+    (oid::EC, "id-ecPublicKey", None),
+    (oid::ED25519, "ED25519", None),
+    (oid::ED448, "ED448", None),
+    (&[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x02], "md2WithRSAEncryption", Some("MD2")),
+    (&[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x04], "md5WithRSAEncryption", Some("MD5")),
+    (&[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x05], "sha1WithRSAEncryption", Some("SHA-1")),
+    (&[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x0b], "sha256WithRSAEncryption", None),
+    (&[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x0c], "sha384WithRSAEncryption", None),
+    (&[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x0d], "sha512WithRSAEncryption", None),
+    (&[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x0e], "sha224WithRSAEncryption", None),
+    (&[0x2b, 0x0e, 0x03, 0x02, 0x1d], "sha1WithRSA", Some("SHA-1")),
+    (&[0x2a, 0x86, 0x48, 0xce, 0x38, 0x04, 0x03], "dsaWithSHA1", Some("SHA-1")),
+    (&[0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x03, 0x02], "dsa_with_SHA256", None),
+    (&[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x01], "ecdsa-with-SHA1", Some("SHA-1")),
+    (&[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x02], "ecdsa-with-SHA256", None),
+    (&[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x03], "ecdsa-with-SHA384", None),
+    (&[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x04], "ecdsa-with-SHA512", None),
 ];
 
 /// Short names of the attributes in a distinguished name (RFC 4514 and what OpenSSL adds).
@@ -110,8 +110,8 @@ static ATTRIBUTES: &[(&[u8], &str)] = &[
 
 /// The name of an algorithm, or its identifier in numbers.
 pub(crate) fn algorithm(oid: &[u8]) -> Value {
-    match ALGORITHMS.iter().find(|(o, _)| *o == oid) {
-        Some((_, name)) => Value::Name(name),
+    match ALGORITHMS.iter().find(|(o, ..)| *o == oid) {
+        Some((_, name, _)) => Value::Name(name),
         None => Value::from(oid_text(oid).unwrap_or_else(|| hex(oid))),
     }
 }
@@ -242,10 +242,7 @@ impl<'a> Certificate<'a> {
 
     /// The hash it was signed with, if that is MD2, MD5 or SHA-1.
     pub(crate) fn weak_hash(&self) -> Option<&'static str> {
-        let name = ALGORITHMS.iter().find(|(oid, _)| *oid == self.signature_algorithm)?.1;
-        [("md2", "MD2"), ("md5", "MD5"), ("sha1", "SHA-1"), ("SHA1", "SHA-1")]
-            .into_iter()
-            .find_map(|(part, hash)| name.contains(part).then_some(hash))
+        ALGORITHMS.iter().find(|(oid, ..)| *oid == self.signature_algorithm)?.2
     }
 
     /// The name of the curve.
@@ -294,8 +291,7 @@ impl<'a> Certificate<'a> {
     /// True if the certificate is for this host: a name or an address in SubjectAltName, or, where it has no names
     /// there, the common name. A `*` stands for exactly one label, the leftmost (RFC 9525).
     pub(crate) fn is_for(&self, host: &[u8]) -> bool {
-        let address = std::str::from_utf8(host).ok().and_then(|text| text.parse::<IpAddr>().ok());
-        if let Some(address) = address
+        if let Some(address) = host_address(host)
             && self.addresses().any(|a| a == address)
         {
             return true;
@@ -311,15 +307,22 @@ impl<'a> Certificate<'a> {
     }
 }
 
+/// The address that a host is named by, if it is.
+pub(super) fn host_address(host: &[u8]) -> Option<IpAddr> {
+    // Nearly all names end in a letter, and no IPv4 address does.
+    let may_be = host.last().is_some_and(u8::is_ascii_digit) || host.contains(&b':');
+    if may_be { std::str::from_utf8(host).ok()?.parse().ok() } else { None }
+}
+
 /// Does a name from a certificate cover a host?
 fn matches_host(name: &[u8], host: &[u8]) -> bool {
-    let trim = |n: &[u8]| n.strip_suffix(b".").unwrap_or(n).to_ascii_lowercase();
-    let (name, host) = (trim(name), trim(host));
+    let [name, host] = [name, host].map(|n| n.strip_suffix(b".").unwrap_or(n));
     match name.strip_prefix(b"*.") {
-        Some(parent) => {
-            host.iter().position(|b| *b == b'.').is_some_and(|dot| dot > 0 && &host[dot + 1..] == parent)
-        }
-        None => name == host,
+        Some(parent) => host
+            .iter()
+            .position(|b| *b == b'.')
+            .is_some_and(|dot| dot > 0 && host[dot + 1..].eq_ignore_ascii_case(parent)),
+        None => name.eq_ignore_ascii_case(host),
     }
 }
 

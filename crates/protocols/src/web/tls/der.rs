@@ -31,6 +31,7 @@ impl<'a> Der<'a> {
     }
 
     /// The next element: tag and contents.
+    #[inline]
     pub(crate) fn next(&mut self) -> Option<(u8, &'a [u8])> {
         let (tag, header, len) = self.header()?;
         let contents = self.0.get(header..header.checked_add(len)?)?;
@@ -48,6 +49,7 @@ impl<'a> Der<'a> {
     }
 
     /// The contents of the next element, which must have this tag.
+    #[inline]
     pub(crate) fn expect(&mut self, tag: u8) -> Option<&'a [u8]> {
         if self.peek()? != tag {
             return None;
@@ -61,6 +63,7 @@ impl<'a> Der<'a> {
     }
 
     /// Tag, length of the header, length of the contents.
+    #[inline]
     fn header(&self) -> Option<(u8, usize, usize)> {
         let (tag, first) = (*self.0.first()?, *self.0.get(1)?);
         if tag & 0x1f == 0x1f {
@@ -137,6 +140,19 @@ pub(crate) const fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
     era * 146_097 + day_of_era - 719_468
 }
 
+/// The date so many days after 1970-01-01: year, month, day.
+pub(crate) fn date_since_1970(days: i64) -> (i64, i64, i64) {
+    let days = days + 719_468;
+    let era = days.div_euclid(146_097);
+    let day_of_era = days - era * 146_097;
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let march_month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * march_month + 2) / 5 + 1;
+    let month = (march_month + 2) % 12 + 1;
+    (era * 400 + year_of_era + i64::from(month <= 2), month, day)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -167,6 +183,15 @@ mod tests {
         assert_eq!(time(tag::GENERALIZED_TIME, b"99991231235959Z"), Some(253_402_300_799));
         assert_eq!(time(tag::UTC_TIME, b"241301000000Z"), None);
         assert_eq!(time(tag::UTC_TIME, b"2401"), None);
+    }
+
+    #[test]
+    fn days_are_dates_and_dates_are_days() {
+        for days in (-800_000..3_000_000).step_by(97).chain(-800..800) {
+            let (year, month, day) = date_since_1970(days);
+            assert_eq!(days_since_1970(year, month, day), days);
+            assert!((1..=12).contains(&month) && (1..=31).contains(&day), "{year}-{month}-{day}");
+        }
     }
 
     #[test]

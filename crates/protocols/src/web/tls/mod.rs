@@ -128,10 +128,10 @@ impl Tls {
         // Never more than what makes the message longer than is kept, plus one record.
         buffer.extend_from_slice(data);
         let (used, ok) = self.messages(dir, &buffer, out);
-        if used > 0 {
+        if used < buffer.len() {
             buffer.drain(..used);
+            self.halves[dir.index()].partial = buffer;
         }
-        self.halves[dir.index()].partial = buffer;
         ok
     }
 

@@ -62,31 +62,66 @@ pub(crate) fn cipher(value: u16) -> Value {
     }
 }
 
+fn cipher_index(value: u16) -> Option<usize> {
+    CIPHERS.binary_search_by_key(&value, |(code, _)| *code).ok()
+}
+
 fn cipher_name(value: u16) -> Option<&'static str> {
-    let i = CIPHERS.binary_search_by_key(&value, |(code, _)| *code).ok()?;
-    CIPHERS.get(i).map(|(_, name)| *name)
+    CIPHERS.get(cipher_index(value)?).map(|(_, name)| *name)
+}
+
+/// What makes a cipher suite weak, by a part of its name. The first that fits counts.
+const WEAK: [(&str, &str); 8] = [
+    ("_WITH_NULL_", "no encryption"),
+    ("_anon_", "no authentication"),
+    ("EXPORT", "export-grade"),
+    ("_RC4_", "RC4"),
+    ("_RC2_", "RC2"),
+    ("3DES", "64-bit block (3DES)"),
+    ("_DES", "DES"),
+    ("_IDEA_", "64-bit block (IDEA)"),
+];
+
+/// For every cipher suite, what is weak about it. Worked out by the compiler, as every handshake asks for it.
+static WEAKNESSES: [Option<&str>; CIPHERS.len()] = {
+    let mut found = [None; CIPHERS.len()];
+    let mut i = 0;
+    while i < found.len() {
+        let (code, name) = CIPHERS[i];
+        let mut weak = 0;
+        while weak < WEAK.len() && found[i].is_none() {
+            let (part, why) = WEAK[weak];
+            // The two suites of RFC 9150 are integrity only.
+            if matches!(code, 0xc0b4 | 0xc0b5) {
+                found[i] = Some("no encryption");
+            } else if contains(name.as_bytes(), part.as_bytes()) {
+                found[i] = Some(why);
+            }
+            weak += 1;
+        }
+        i += 1;
+    }
+    found
+};
+
+const fn contains(text: &[u8], part: &[u8]) -> bool {
+    let mut at = 0;
+    while at + part.len() <= text.len() {
+        let mut same = 0;
+        while same < part.len() && text[at + same] == part[same] {
+            same += 1;
+        }
+        if same == part.len() {
+            return true;
+        }
+        at += 1;
+    }
+    false
 }
 
 /// Why a cipher suite is weak: no encryption, no authentication, export-grade, or a broken cipher.
 pub(crate) fn weakness(value: u16) -> Option<&'static str> {
-    let name = cipher_name(value)?;
-    // The two suites of RFC 9150 are integrity only.
-    if matches!(value, 0xc0b4 | 0xc0b5) {
-        return Some("no encryption");
-    }
-    [
-        ("_WITH_NULL_", "no encryption"),
-        ("_anon_", "no authentication"),
-        ("EXPORT", "export-grade"),
-        ("_RC4_", "RC4"),
-        ("_RC2_", "RC2"),
-        ("3DES", "64-bit block (3DES)"),
-        ("_DES", "DES"),
-        ("_IDEA_", "64-bit block (IDEA)"),
-    ]
-    .iter()
-    .find(|(part, _)| name.contains(part))
-    .map(|(_, why)| *why)
+    WEAKNESSES.get(cipher_index(value)?).copied().flatten()
 }
 
 /// The name of a named group (curve).

@@ -1,7 +1,9 @@
 //! What is wrong with a handshake or a certificate, and by which measure.
 
-use super::certificate::Certificate;
-use super::der::days_since_1970;
+use std::fmt;
+
+use super::certificate::{Certificate, host_address};
+use super::der::{date_since_1970, days_since_1970};
 use super::hello::{ClientHello, vec8s};
 use super::names;
 use crate::{Sink, risks};
@@ -45,11 +47,8 @@ pub(super) fn client_hello(hello: &ClientHello<'_>, out: &mut Sink<'_>) {
     let modern = |p: &&[u8]| *p == b"h2" || p.starts_with(b"h3");
     match hello.sni {
         Some(name) => {
-            let text = std::str::from_utf8(name).unwrap_or_default();
-            // Nearly all names end in a letter, and no IPv4 address does.
-            let may_be_address = name.last().is_some_and(u8::is_ascii_digit) || name.contains(&b':');
-            if may_be_address && text.parse::<std::net::IpAddr>().is_ok() {
-                out.risk(&TLS_NUMERIC_SNI, || format!("tls.sni={text}"));
+            if host_address(name).is_some() {
+                out.risk(&TLS_NUMERIC_SNI, || format!("tls.sni={}", String::from_utf8_lossy(name)));
             }
         }
         // With encrypted SNI there is nothing to see.
@@ -92,14 +91,14 @@ pub(super) fn certificate(c: &Certificate<'_>, sni: &[u8], out: &mut Sink<'_>) {
         if now > c.not_after {
             let days = (now - c.not_after) / DAY;
             out.risk(&TLS_CERT_EXPIRED, || {
-                format!("tls.cert_not_after={} ({days} days before)", date(c.not_after))
+                format!("tls.cert_not_after={} ({days} days before)", Date(c.not_after))
             });
         } else if now < c.not_before {
-            out.risk(&TLS_CERT_NOT_YET_VALID, || format!("tls.cert_not_before={}", date(c.not_before)));
+            out.risk(&TLS_CERT_NOT_YET_VALID, || format!("tls.cert_not_before={}", Date(c.not_before)));
         } else if c.not_after - now < (30 * DAY).min(lifetime / 3) {
             let days = (c.not_after - now) / DAY;
             out.risk(&TLS_CERT_ABOUT_TO_EXPIRE, || {
-                format!("tls.cert_not_after={} (in {days} days)", date(c.not_after))
+                format!("tls.cert_not_after={} (in {days} days)", Date(c.not_after))
             });
         }
     }
@@ -110,7 +109,7 @@ pub(super) fn certificate(c: &Certificate<'_>, sni: &[u8], out: &mut Sink<'_>) {
     {
         let days = lifetime / DAY;
         out.risk(&TLS_CERT_TOO_LONG, || {
-            format!("tls.cert_not_after={} ({days} days, {limit} allowed)", date(c.not_after))
+            format!("tls.cert_not_after={} ({days} days, {limit} allowed)", Date(c.not_after))
         });
     }
     if c.is_self_issued() {
@@ -138,16 +137,18 @@ pub(super) fn certificate(c: &Certificate<'_>, sni: &[u8], out: &mut Sink<'_>) {
     }
 }
 
-/// A day in the form of ISO 8601.
-fn date(seconds: i64) -> String {
-    let days = seconds.div_euclid(DAY);
-    // The year is off by at most one; then month and day are counted off.
-    let mut year = 1970 + days.div_euclid(366);
-    while days_since_1970(year + 1, 1, 1) <= days {
-        year += 1;
+/// The day of a time in seconds since 1970, in the form of ISO 8601. A certificate's years have four digits.
+struct Date(i64);
+
+impl fmt::Display for Date {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (year, month, day) = date_since_1970(self.0.div_euclid(DAY));
+        let mut text = *b"0000-00-00";
+        let digits = [(3, year), (2, year / 10), (1, year / 100), (0, year / 1000)];
+        let digits = digits.into_iter().chain([(6, month), (5, month / 10), (9, day), (8, day / 10)]);
+        digits.for_each(|(at, n)| text[at] += (n.unsigned_abs() % 10) as u8);
+        f.write_str(std::str::from_utf8(&text).unwrap_or_default())
     }
-    let month = (2..=12).rev().find(|m| days_since_1970(year, *m, 1) <= days).unwrap_or(1);
-    format!("{year:04}-{month:02}-{:02}", days - days_since_1970(year, month, 1) + 1)
 }
 
 #[cfg(test)]
@@ -164,7 +165,7 @@ mod tests {
             (1_704_067_200, "2024-01-01"),
             (253_402_300_799, "9999-12-31"),
         ] {
-            assert_eq!(date(seconds), want);
+            assert_eq!(Date(seconds).to_string(), want);
         }
     }
 }
