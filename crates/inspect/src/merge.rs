@@ -244,13 +244,13 @@ impl Correlation {
             }
             events.append(&mut output.events);
         }
-        facts.sort_by_key(|(order, ..)| *order);
+        // Fragments given up together have one place: then the client decides, or the name.
+        facts.sort_by_key(|(order, client, _)| (*order, *client));
         for ((packet, _), client, fact) in facts {
             self.learn(packet, client, fact);
         }
-        events.sort_by_key(|(order, _)| *order);
+        events.sort_by(|(a, x), (b, y)| a.cmp(b).then_with(|| x.ends.uid.cmp(&y.ends.uid)));
         events.into_iter().for_each(|(_, event)| sink.event(event));
-        // Fragments given up together have one place: then the name decides.
         records.sort_by(|(a, x), (b, y)| a.cmp(b).then_with(|| x.ends.uid.cmp(&y.ends.uid)));
         for (first_packet, mut record) in records {
             self.apply(&mut record, first_packet, config);
