@@ -1,6 +1,7 @@
 //! The engine through its public API.
 #![allow(clippy::expect_used, clippy::unwrap_used)]
 
+mod client_hello;
 mod corpus;
 mod flows;
 mod mutations;
