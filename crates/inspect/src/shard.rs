@@ -592,9 +592,13 @@ impl Job<'_> {
 
     fn feed(&mut self, driver: &mut Driver, dir: Dir, piece: Piece<'_>) -> Progress {
         let dispatcher = self.dispatcher;
-        self.with_sink(|sink| match piece {
-            Piece::Bytes(bytes) => driver.stream(dispatcher, dir, bytes, sink),
-            Piece::Gap(n) => driver.gap(dir, n, sink),
+        let lost = self.flow.missed_bytes > 0;
+        self.with_sink(|sink| {
+            sink.set_incomplete(lost);
+            match piece {
+                Piece::Bytes(bytes) => driver.stream(dispatcher, dir, bytes, sink),
+                Piece::Gap(n) => driver.gap(dir, n, sink),
+            }
         })
     }
 
@@ -728,7 +732,11 @@ impl Job<'_> {
             return true;
         }
         if let Some(mut driver) = self.work.driver.take() {
-            let progress = self.with_sink(|sink| driver.datagram(dir, payload, sink));
+            let cut = packet.payload_len < packet.payload_wire_len;
+            let progress = self.with_sink(|sink| {
+                sink.set_incomplete(cut);
+                driver.datagram(dir, payload, sink)
+            });
             self.work.driver = Some(driver);
             return match progress {
                 Progress::More => true,

@@ -8,3 +8,4 @@ mod mutations;
 mod naming;
 mod negatives;
 mod net;
+mod risks;
