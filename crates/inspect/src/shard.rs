@@ -533,6 +533,14 @@ impl Job<'_> {
             self.work.last[dir.index()] = Some(segment);
         }
         let missing = packet.payload_wire_len - packet.payload_len;
+        let stream = &mut streams[dir.index()];
+        if self.work.driver.is_none() && packet.payload_wire_len > 0 && stream.rewind(seq) {
+            // It is another start: who rejected the first may know it.
+            if let Some(identify) = &mut self.work.identify {
+                identify.state[dir.index()] = Asked::NotYet;
+                identify.rejected[dir.index()] = Rejected::default();
+            }
+        }
         let before = streams.each_ref().map(Reassembler::position);
         let stream = &mut streams[dir.index()];
         // The byte that some keep-alives bring is no part of the stream (RFC 9293 §3.8.4), and may not be taken for its start.

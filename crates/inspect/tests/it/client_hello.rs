@@ -269,6 +269,9 @@ impl Matrix {
 
 /// A direction holds this many segments that came too early, and no more.
 const HELD_MAX: usize = 64;
+/// So many segments are looked at for the label of a stream whose start may or may not come.
+const LOOKED_AT_MAX: usize = 24;
+
 #[test]
 fn over_records_and_segments_in_any_order() {
     let mut matrix = Matrix::new();
@@ -287,7 +290,7 @@ fn over_records_and_segments_in_any_order() {
                     &Opening::ALL[1..3]
                 };
                 for opening in openings {
-                    if *opening == Opening::Nothing {
+                    if *opening == Opening::Nothing && n > LOOKED_AT_MAX {
                         continue;
                     }
                     let how = format!("{size}, records: {split}, segments of {segment}");
