@@ -83,7 +83,7 @@ struct Seen {
 }
 
 impl RecordSink for Seen {
-    fn flow(&mut self, record: FlowRecord) {
+    fn flow(&mut self, record: Box<FlowRecord>) {
         self.flows.push(record);
     }
 

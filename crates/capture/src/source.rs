@@ -38,7 +38,7 @@ impl FrameSource for CaptureSource {
         let mut frames = Vec::new();
         while self.end.is_none() {
             let bytes = self.window.data.bytes();
-            if frames.capacity() == 0 {
+            if frames.capacity() == 0 && self.at < bytes.len() {
                 // A packet is rarely below 64 bytes with its record.
                 frames.reserve_exact(frames_max.min((bytes.len() - self.at) / 64 + 1));
             }

@@ -66,19 +66,16 @@ fn count(flow: &mut Flow<Hot>) {
 }
 
 fn in_steps(table: &mut Table<Hot>, hasher: &FlowHasher, keys: &[FlowKey]) -> usize {
-    let mut steps = [(0, None, false); STEP];
+    let mut steps = [(0, 0); STEP];
     let mut found = 0;
     for group in keys.chunks(STEP) {
         for (step, key) in steps.iter_mut().zip(group) {
             let hash = hasher.hash(key);
-            *step = (hash, table.first_guess(hash), false);
+            *step = (hash, table.first_guess(hash));
         }
-        for ((_, guess, right), key) in steps.iter_mut().zip(group) {
-            *right = guess.is_some_and(|flow| table[flow].key == *key);
-        }
-        for ((hash, guess, right), key) in steps.iter().zip(group) {
-            let index = guess.filter(|_| *right).or_else(|| table.find(*hash, key));
-            if let Some(index) = index {
+        steps[..group.len()].iter().for_each(|(_, guess)| table.touch(*guess));
+        for ((hash, guess), key) in steps.iter().zip(group) {
+            if let Some(index) = table.find_at(*guess, *hash, key) {
                 count(&mut table[index]);
                 found += 1;
             }

@@ -152,35 +152,39 @@ const RST: usize = 5;
 const INCONSISTENT: usize = 6;
 const RETRANSMITTED: usize = 7;
 
-/// A flow's hot state: everything that an ordinary packet touches.
+/// A flow's hot state: everything that an ordinary packet touches. In lines of the cache: the first tells whether it is
+/// the packet's flow, the second is what is counted, the third has the rest.
 #[derive(Clone, Debug)]
+#[repr(C, align(64))]
 pub struct Flow<X> {
     /// Which flow.
     pub key: FlowKey,
-    /// Time of the first packet, in nanoseconds since 1970.
-    pub first_ns: i64,
-    /// Latest time of a packet, in nanoseconds since 1970.
-    pub last_ns: i64,
-    /// The number of its first packet in the capture: what records are ordered by.
-    pub first_packet: u64,
-    /// The client's and the server's counters.
-    pub sides: [Side; 2],
     /// The hash of its key, as given to the table; 0 once it was removed.
     pub(crate) hash: u64,
-    /// TCP's events.
-    pub history: History,
+    /// Latest time of a packet, in nanoseconds since 1970.
+    pub last_ns: i64,
+
+    /// The client's and the server's counters.
+    pub sides: [Side; 2],
+
+    /// What the engine keeps.
+    pub x: X,
+    /// Time of the first packet, in nanoseconds since 1970.
+    pub first_ns: i64,
+    /// The number of its first packet in the capture: what records are ordered by.
+    pub first_packet: u64,
     /// The second its timer was last set for.
     pub timer_s: u32,
     /// TCP: bytes known to be missing from the capture, both directions.
     pub missed_bytes: u32,
+    /// TCP's events.
+    pub history: History,
     /// TCP: retransmitted segments, both directions.
     pub retransmitted: u16,
     /// TCP: segments that came too early, both directions.
     pub out_of_order: u16,
     /// True if the client is the key's low endpoint.
     pub client_is_low: bool,
-    /// What the engine keeps.
-    pub x: X,
 }
 
 impl<X> Flow<X> {
@@ -236,17 +240,16 @@ impl<X> Flow<X> {
         let TcpHeader { seq, flags, .. } = packet.tcp;
         let len = packet.payload_wire_len;
         let has = |flag: u8| flags & flag != 0;
+        let marks = flags & (TcpHeader::SYN | TcpHeader::FIN | TcpHeader::RST);
         if has(TcpHeader::SYN) {
             self.history.add(if has(TcpHeader::ACK) { SYN_ACK } else { SYN }, client);
-            if has(TcpHeader::FIN) || has(TcpHeader::RST) {
+            if marks != TcpHeader::SYN {
                 self.history.add(INCONSISTENT, client);
             }
         }
         if len > 0 {
             self.history.add(DATA, client);
-        } else if flags & (TcpHeader::SYN | TcpHeader::FIN | TcpHeader::RST | TcpHeader::ACK)
-            == TcpHeader::ACK
-        {
+        } else if marks == 0 && has(TcpHeader::ACK) {
             self.history.add(ACK, client);
         }
         let end = seq
@@ -254,10 +257,10 @@ impl<X> Flow<X> {
             .wrapping_add(u32::from(has(TcpHeader::SYN)))
             .wrapping_add(u32::from(has(TcpHeader::FIN)));
         let side = &mut self.sides[usize::from(!client)];
-        if first_of_side {
+        let ahead = seq.wrapping_sub(side.next_seq) as i32;
+        if first_of_side || (ahead == 0 && end != seq) {
             side.next_seq = end;
-        } else {
-            let ahead = seq.wrapping_sub(side.next_seq) as i32;
+        } else if ahead != 0 {
             if ahead > 0 && !has(TcpHeader::RST) {
                 self.out_of_order = self.out_of_order.saturating_add(1);
             }
@@ -269,6 +272,9 @@ impl<X> Flow<X> {
             if end.wrapping_sub(side.next_seq) as i32 > 0 {
                 side.next_seq = end;
             }
+        }
+        if marks == 0 {
+            return;
         }
         if has(TcpHeader::FIN) {
             self.history.add(FIN, client);

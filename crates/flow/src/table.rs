@@ -22,7 +22,8 @@ struct Slot {
 }
 
 /// Flows by key. Lookups take the hash from the caller, so that a batch can be looked up in steps whose cache misses
-/// overlap: [`first_guess`](Self::first_guess) for all packets, then [`find`](Self::find).
+/// overlap: [`first_guess`](Self::first_guess) for all packets, then [`touch`](Self::touch), then
+/// [`find_at`](Self::find_at).
 #[derive(Debug)]
 pub struct Table<X> {
     slots: Vec<Slot>,
@@ -57,9 +58,30 @@ impl<X> Table<X> {
     }
 
     /// The flow that a hash most likely leads to. Reads the index alone; the answer may be wrong or gone.
-    pub fn first_guess(&self, hash: u64) -> Option<FlowIndex> {
-        let slot = self.slots[hash as usize & (self.slots.len() - 1)];
-        (slot.flow < REMOVED).then_some(slot.flow)
+    #[inline]
+    pub fn first_guess(&self, hash: u64) -> FlowIndex {
+        self.slots[hash as usize & (self.slots.len() - 1)].flow
+    }
+
+    /// Brings a guessed flow into the cache, all of its lines.
+    #[inline]
+    pub fn touch(&self, guess: FlowIndex) {
+        if guess < REMOVED {
+            let flow = &self[guess];
+            std::hint::black_box((flow.hash, flow.sides[0].packets, flow.first_packet));
+        }
+    }
+
+    /// The flow of a key, which is first looked for where `guess` says.
+    #[inline]
+    pub fn find_at(&self, guess: FlowIndex, hash: u64, key: &FlowKey) -> Option<FlowIndex> {
+        if guess < REMOVED {
+            let flow = &self[guess];
+            if flow.hash == hash && flow.key == *key {
+                return Some(guess);
+            }
+        }
+        self.find(hash, key)
     }
 
     /// The flow of a key.

@@ -3,12 +3,15 @@
 use std::sync::{Arc, Mutex};
 
 use daylight_flow::FlowHasher;
-use daylight_packet::{Batch, Decoded, Decoder, Defragmented, Defragmenter, LinkType, Packet, Reassembled};
+use daylight_packet::{
+    Batch, Decoded, Decoder, Defragmented, Defragmenter, FrameKind, LinkType, Packet, Reassembled,
+};
 
 /// Frames in a chunk. Small enough that a chunk's packets stay in a core's second-level cache.
 pub(crate) const FRAMES: usize = 1024;
 
 /// A packet and where its bytes are.
+#[derive(Clone, Copy, Default)]
 pub(crate) struct Entry {
     pub(crate) packet: Packet,
     /// Of the flow's key.
@@ -65,6 +68,7 @@ pub(crate) struct Pool(Mutex<Vec<Buffers>>);
 
 #[derive(Default)]
 struct Buffers {
+    /// As the last chunk left them: every one is written before it is read.
     entries: Vec<Entry>,
     lists: Vec<Vec<u32>>,
 }
@@ -77,7 +81,6 @@ impl Pool {
     }
 
     fn put(&self, mut buffers: Buffers) {
-        buffers.entries.clear();
         buffers.lists.iter_mut().for_each(Vec::clear);
         if let Ok(mut idle) = self.0.lock() {
             idle.push(buffers);
@@ -121,6 +124,7 @@ pub(crate) struct Chunk {
 impl Chunk {
     /// Decodes a batch; an empty one says that no more follow. `first_number` is the place of its first frame in the
     /// capture.
+    #[inline(never)]
     pub(crate) fn decode(
         number: u64,
         first_number: u64,
@@ -152,6 +156,8 @@ impl Chunk {
         let data = data.bytes();
         let mut counters = FrameCounters { frames: frames as u64, ..FrameCounters::default() };
         let (mut first_ns, mut last_ns) = (i64::MAX, i64::MIN);
+        let mut packets = 0;
+        chunk.entries.resize(frames, Entry::default());
         for (i, frame) in chunk.batch.frames.iter().enumerate() {
             let start = frame.offset as usize;
             let bytes = data.get(start..start + frame.cap_len as usize).unwrap_or(&[]);
@@ -159,16 +165,18 @@ impl Chunk {
             counters.snapped += u64::from(frame.cap_len < frame.wire_len);
             first_ns = first_ns.min(frame.ts_ns);
             last_ns = last_ns.max(frame.ts_ns);
-            match decoder.decode(frame.link, bytes, frame.ts_ns, frame.wire_len) {
-                Decoded::Packet(packet) => {
-                    let hash = hasher.hash(&packet.key);
-                    let entry = Entry { packet, hash, number: first_number + i as u64, bytes: i as u32 };
-                    chunk.lists[shard_of(hash, shards)].push(chunk.entries.len() as u32);
-                    chunk.entries.push(entry);
+            let entry = &mut chunk.entries[packets];
+            match decoder.decode_into(frame.link, bytes, frame.ts_ns, frame.wire_len, &mut entry.packet) {
+                FrameKind::Packet => {
+                    entry.hash = hasher.hash(&entry.packet.key);
+                    entry.number = first_number + i as u64;
+                    entry.bytes = i as u32;
+                    chunk.lists[shard_of(entry.hash, shards)].push(packets as u32);
+                    packets += 1;
                 }
-                Decoded::Fragment => chunk.fragments.push(i as u32),
-                Decoded::NotIp => counters.not_ip += 1,
-                Decoded::Broken => {
+                FrameKind::Fragment => chunk.fragments.push(i as u32),
+                FrameKind::NotIp => counters.not_ip += 1,
+                FrameKind::Broken => {
                     counters.broken += 1;
                     if frame.link.name().is_none() {
                         chunk.unknown_link = Some(frame.link);
@@ -176,6 +184,7 @@ impl Chunk {
                 }
             }
         }
+        chunk.entries.truncate(packets);
         counters.fragments = chunk.fragments.len() as u64;
         chunk.counters = counters;
         chunk.span_ns = (frames > 0).then_some((first_ns, last_ns));

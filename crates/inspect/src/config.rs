@@ -10,7 +10,7 @@ use crate::catalog::Catalog;
 use crate::indicators::Indicators;
 use crate::record::{ColumnId, Core};
 
-/// When flows end for want of packets, in seconds of capture time.
+/// When flows end for want of packets, in seconds of capture time. Below 1 counts as 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeouts {
     /// TCP with a handshake, or with payload of both sides. Default 300, as Zeek's.

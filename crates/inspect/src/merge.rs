@@ -21,7 +21,7 @@ const EXPECT_PACKETS_MAX: u64 = 1_000_000;
 /// Where records and transactions go.
 pub trait RecordSink: Send {
     /// A flow has ended (or a part of it, after the active time-out).
-    fn flow(&mut self, record: FlowRecord);
+    fn flow(&mut self, record: Box<FlowRecord>);
 
     /// A transaction within a flow. Comes before its flow's record, and only if transactions are wanted.
     fn event(&mut self, event: EventRecord) {
@@ -36,8 +36,8 @@ pub trait RecordSink: Send {
 
 /// Collects the records.
 impl RecordSink for Vec<FlowRecord> {
-    fn flow(&mut self, record: FlowRecord) {
-        self.push(record);
+    fn flow(&mut self, record: Box<FlowRecord>) {
+        self.push(*record);
     }
 }
 
@@ -144,10 +144,19 @@ impl Correlation {
     /// Hands on what came out of one chunk, of all shards.
     pub(crate) fn merge(&mut self, outputs: Vec<Output>, config: &Config, sink: &mut dyn RecordSink) {
         let (mut records, mut facts, mut events) = (Vec::new(), Vec::new(), Vec::new());
-        for output in outputs {
-            records.extend(output.records);
-            facts.extend(output.facts);
-            events.extend(output.events);
+        for mut output in outputs {
+            // Of one shard alone, as they are.
+            if records.is_empty() {
+                records = output.records;
+            } else {
+                records.append(&mut output.records);
+            }
+            if facts.is_empty() {
+                facts = output.facts;
+            } else {
+                facts.append(&mut output.facts);
+            }
+            events.append(&mut output.events);
         }
         facts.sort_by_key(|(order, ..)| *order);
         for ((packet, _), client, fact) in facts {
@@ -155,15 +164,9 @@ impl Correlation {
         }
         events.sort_by_key(|(order, _)| *order);
         events.into_iter().for_each(|(_, event)| sink.event(event));
-        // Sorted by index, because records are large. Fragments given up together have one place: then the name decides.
-        let mut order: Vec<usize> = (0..records.len()).collect();
-        order.sort_by(|a, b| {
-            let ((a, x), (b, y)): (&(u64, FlowRecord), &(u64, FlowRecord)) = (&records[*a], &records[*b]);
-            a.cmp(b).then_with(|| x.ends.uid.cmp(&y.ends.uid))
-        });
-        let mut records: Vec<_> = records.into_iter().map(Some).collect();
-        for i in order {
-            let Some((first_packet, mut record)) = records[i].take() else { continue };
+        // Fragments given up together have one place: then the name decides.
+        records.sort_by(|(a, x), (b, y)| a.cmp(b).then_with(|| x.ends.uid.cmp(&y.ends.uid)));
+        for (first_packet, mut record) in records {
             self.apply(&mut record, first_packet, config);
             sink.flow(record);
         }

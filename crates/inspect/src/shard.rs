@@ -15,7 +15,7 @@ use daylight_protocols::{
 };
 
 use crate::chunk::{Chunk, Entry};
-use crate::config::Config;
+use crate::config::{Config, WantedCore};
 use crate::record::{Counters, EndReason, Ends, EventRecord, FlowRecord, Spans, Uid};
 use crate::risks;
 
@@ -33,6 +33,9 @@ const SETTLED_AFTER: u64 = 1024;
 /// A flow's time-out can become shorter (it is closed, its protocol is known), and packets don't touch its timer. So
 /// each flow is looked at after this time at the latest.
 const LOOK_AGAIN_NS: i64 = 10_000_000_000;
+
+/// No time-out is shorter (they are set in seconds), so that most packets need not ask for their flow's.
+const SHORTEST_TIMEOUT_NS: i64 = 1_000_000_000;
 
 /// The hot part of a flow that the engine keeps.
 #[derive(Default)]
@@ -142,7 +145,7 @@ enum Asked {
 #[derive(Default)]
 pub(crate) struct Output {
     /// In the order of the flows' first packets, once merged.
-    pub(crate) records: Vec<(u64, FlowRecord)>,
+    pub(crate) records: Vec<(u64, Box<FlowRecord>)>,
     /// With the packet that told of it and its flow's first packet (their order), and the client's address.
     pub(crate) facts: Vec<((u64, u64), IpAddr, Fact)>,
     /// In the same order.
@@ -164,6 +167,8 @@ pub struct ShardCounters {
 
 pub(crate) struct Shard {
     config: Arc<Config>,
+    /// The configuration's, at hand: asked for at each packet.
+    core: WantedCore,
     dispatcher: Arc<Dispatcher>,
     capture: Arc<str>,
     table: Table<Hot>,
@@ -185,6 +190,7 @@ pub(crate) struct Shard {
 impl Shard {
     pub(crate) fn new(config: Arc<Config>, dispatcher: Arc<Dispatcher>, capture: Arc<str>) -> Self {
         Self {
+            core: config.core,
             config,
             dispatcher,
             capture,
@@ -219,23 +225,15 @@ impl Shard {
     ) -> Output {
         self.chunk = chunk.number as u32;
         self.may_hold = may_hold;
-        let mut guesses = [(None, false); 32];
+        let mut guesses = [0; 32];
         for group in chunk.lists[me].chunks(guesses.len()) {
-            // Three passes, so that the cache misses of 32 packets overlap: the index, the flows' keys, the work.
+            // Three passes, so that the cache misses of 32 packets overlap: the index, the flows, the work.
             for (guess, entry) in guesses.iter_mut().zip(group) {
-                guess.0 = self.table.first_guess(chunk.entries[*entry as usize].hash);
+                *guess = self.table.first_guess(chunk.entries[*entry as usize].hash);
             }
-            for (guess, entry) in guesses.iter_mut().zip(group) {
-                guess.1 =
-                    guess.0.is_some_and(|f| self.table[f].key == chunk.entries[*entry as usize].packet.key);
-            }
+            guesses[..group.len()].iter().for_each(|guess| self.table.touch(*guess));
             for (guess, entry) in guesses.iter().zip(group) {
-                let entry = &chunk.entries[*entry as usize];
-                // The guess may have been removed, or its place taken, by a packet of this group.
-                let guess = guess.0.filter(|f| {
-                    guess.1 && self.table[*f].key == entry.packet.key && self.table[*f].hash() == entry.hash
-                });
-                self.packet(chunk, decoder, entry, guess);
+                self.packet(chunk, decoder, &chunk.entries[*entry as usize], *guess);
             }
         }
         self.now_ns = self.now_ns.max(chunk.now_ns);
@@ -264,10 +262,9 @@ impl Shard {
         std::mem::take(&mut self.output)
     }
 
-    fn packet(&mut self, chunk: &Chunk, decoder: &Decoder, entry: &Entry, guess: Option<FlowIndex>) {
+    fn packet(&mut self, chunk: &Chunk, decoder: &Decoder, entry: &Entry, guess: FlowIndex) {
         let packet = &entry.packet;
-        let found = guess.or_else(|| self.table.find(entry.hash, &packet.key));
-        let index = match found {
+        let index = match self.table.find_at(guess, entry.hash, &packet.key) {
             Some(index) => match self.over(index, packet) {
                 None => index,
                 Some(reason) => {
@@ -289,21 +286,26 @@ impl Shard {
         if flow.x.work.is_some()
             || flow.retransmitted != retransmitted
             || packet.issues != Issues::default()
-            || self.config.core.spans
+            || self.core.spans
         {
             self.look(chunk, entry, index, first_payload);
         }
     }
 
     /// Why the flow that this packet's key leads to is over, if it is: the packet begins a new one.
+    #[inline]
     fn over(&self, index: FlowIndex, packet: &Packet) -> Option<EndReason> {
         let flow = &self.table[index];
-        // A new connection on the same ports: SYN alone, after the old one closed.
         let syn = packet.tcp.flags & (TcpHeader::SYN | TcpHeader::ACK) == TcpHeader::SYN;
+        let idle_ns = packet.ts_ns.saturating_sub(flow.last_ns);
+        if !syn && idle_ns <= SHORTEST_TIMEOUT_NS {
+            return None;
+        }
+        // A new connection on the same ports: SYN alone, after the old one closed.
         if syn && flow.key.protocol == TransportKind::TCP && flow.is_closed() {
             return Some(EndReason::Closed);
         }
-        (packet.ts_ns.saturating_sub(flow.last_ns) > self.idle_timeout_ns(flow)).then_some(EndReason::Idle)
+        (idle_ns > self.idle_timeout_ns(flow)).then_some(EndReason::Idle)
     }
 
     fn idle_timeout_ns(&self, flow: &Flow<Hot>) -> i64 {
@@ -317,9 +319,10 @@ impl Shard {
             }
             _ => t.other_s,
         };
-        i64::from(seconds) * 1_000_000_000
+        i64::from(seconds.max(1)) * 1_000_000_000
     }
 
+    #[inline(never)]
     fn begin(&mut self, entry: &Entry, chunk: &Chunk, decoder: &Decoder) -> FlowIndex {
         let packet = &entry.packet;
         let tcp = packet.key.protocol == TransportKind::TCP;
@@ -349,7 +352,9 @@ impl Shard {
         flow.timer_s = second as u32;
     }
 
-    /// Everything about a packet that is more than counting.
+    /// Everything about a packet that is more than counting. Not inlined, so that what every packet goes through keeps the
+    /// registers.
+    #[inline(never)]
     fn look(&mut self, chunk: &Chunk, entry: &Entry, index: FlowIndex, first_payload: bool) {
         let packet = &entry.packet;
         let flow = &mut self.table[index];
@@ -358,11 +363,11 @@ impl Shard {
             let found = flow.x.found.get_or_insert_default();
             found.issues = found.issues.with(packet.issues);
         }
-        if self.config.core.spans {
+        if self.core.spans {
             let found = flow.x.found.get_or_insert_default();
             measure(&mut found.spans.get_or_insert_default()[usize::from(!client)], packet);
         }
-        if first_payload && self.config.core.entropy {
+        if first_payload && self.core.entropy {
             flow.x.found.get_or_insert_default().entropy = Some(entropy(chunk.payload(entry)));
         }
         let Some(mut work) = flow.x.work.take() else {
@@ -439,6 +444,7 @@ impl Shard {
     }
 
     /// Ends the flows whose time has come, and puts the others back.
+    #[inline(never)]
     fn expire(&mut self) {
         let mut due = std::mem::take(&mut self.due);
         self.wheel.advance((self.now_ns / 1_000_000_000).max(0) as u64, &mut due);
@@ -484,6 +490,7 @@ impl Shard {
         flow.restart();
     }
 
+    #[inline(never)]
     fn end(&mut self, index: FlowIndex, reason: EndReason) {
         if let Some(mut work) = self.table[index].x.work.take() {
             let held = work.held_bytes();
@@ -975,7 +982,7 @@ fn record(
     flow: &Flow<Hot>,
     found: Found,
     reason: EndReason,
-) -> FlowRecord {
+) -> Box<FlowRecord> {
     let side = |i: usize| {
         let side = flow.sides[i];
         Counters {
@@ -992,7 +999,7 @@ fn record(
         (_, false) => Confidence::Payload,
     };
     let uid = found.uid.unwrap_or_else(|| uid(capture, flow));
-    let mut record = FlowRecord {
+    let mut record = Box::new(FlowRecord {
         ends: ends_of(capture, flow, uid),
         start_ns: flow.first_ns,
         end_ns: flow.last_ns,
@@ -1017,7 +1024,7 @@ fn record(
         unidentified_entropy: found.unidentified_entropy,
         src_spans,
         dst_spans,
-    };
+    });
     risks::add(&mut record, found.issues, found.conflict);
     crate::enrich::add(&mut record, config);
     record

@@ -80,7 +80,7 @@ impl Summary {
 
     /// Protocols by bytes; true if the payload said so, false if only the port or another flow did.
     pub fn protocols(&self, rows: usize) -> Top<(ProtocolId, bool)> {
-        top(self.protocols.iter().map(|(k, a)| (*k, *a)), rows, |k| k.0.name())
+        top(self.protocols.iter().map(|(k, a)| (*k, *a)), rows, |k| (k.0.name(), k.1))
     }
 
     /// Applications with their categories, by bytes.
@@ -116,11 +116,16 @@ fn top<K: Copy, O: Ord>(
     name: impl Fn(&K) -> O,
 ) -> Top<K> {
     let mut all: Vec<_> = all.collect();
-    all.sort_by(|(a, x), (b, y)| {
+    let larger_first = |(a, x): &(K, Amount), (b, y): &(K, Amount)| {
         (y.bytes, y.flows).cmp(&(x.bytes, x.flows)).then_with(|| name(a).cmp(&name(b)))
-    });
+    };
     let others = all.len().saturating_sub(rows) as u64;
-    all.truncate(rows);
+    if others > 0 {
+        // Only what is shown is worth being put in order.
+        all.select_nth_unstable_by(rows, larger_first);
+        all.truncate(rows);
+    }
+    all.sort_by(larger_first);
     Top { rows: all, others }
 }
 
@@ -144,7 +149,7 @@ fn count<K, Q>(
 }
 
 impl RecordSink for Summary {
-    fn flow(&mut self, record: FlowRecord) {
+    fn flow(&mut self, record: Box<FlowRecord>) {
         self.total.add(&record);
         let (start, end) = self.span_ns.unwrap_or((record.start_ns, record.end_ns));
         self.span_ns = Some((start.min(record.start_ns), end.max(record.end_ns)));

@@ -52,13 +52,15 @@ impl FlowKey {
         }
     }
 
-    /// The six words, for comparing and hashing.
-    #[inline]
+    /// The six words, for comparing and hashing. Put together as they lie in the memory of most processors, where it takes
+    /// one load each.
+    #[inline(always)]
     pub fn words(&self) -> [u64; 6] {
         let [[a, b], [c, d]] = self.addresses;
-        let ports = u64::from(self.ports[0]) << 48 | u64::from(self.ports[1]) << 32 | u64::from(self.vlan);
-        let rest = u64::from(self.tunnel) << 32 | u64::from(self.protocol) << 8 | u64::from(self.ip_version);
-        [a, b, c, d, ports, rest]
+        let ports = u64::from(self.ports[0]) | u64::from(self.ports[1]) << 16 | u64::from(self.vlan) << 32;
+        let kinds =
+            u64::from(self.protocol) | u64::from(self.ip_version) << 8 | u64::from(self.reserved) << 16;
+        [a, b, c, d, ports, u64::from(self.tunnel) | kinds << 32]
     }
 }
 
@@ -133,7 +135,7 @@ impl Issues {
 }
 
 /// A decoded packet. Offsets are into the bytes that were given to the decoder.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Packet {
     /// Its flow.
     pub key: FlowKey,
@@ -169,5 +171,18 @@ pub enum Decoded {
     /// Not IP (ARP, STP, LLDP …).
     NotIp,
     /// Not to be read: unknown link type, or a header cut short or broken.
+    Broken,
+}
+
+/// What became of a frame, without the packet; see [`Decoder::decode_into`](crate::Decoder::decode_into).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FrameKind {
+    /// As [`Decoded::Packet`].
+    Packet,
+    /// As [`Decoded::Fragment`].
+    Fragment,
+    /// As [`Decoded::NotIp`].
+    NotIp,
+    /// As [`Decoded::Broken`].
     Broken,
 }

@@ -15,7 +15,7 @@ mod frame;
 mod link;
 mod tunnels;
 
-pub use decoded::{Decoded, FlowKey, Issues, Packet, TcpHeader, TransportKind};
+pub use decoded::{Decoded, FlowKey, FrameKind, Issues, Packet, TcpHeader, TransportKind};
 pub use decoder::{Decoder, ENCAPSULATIONS_MAX, icmp_counterpart};
 pub use fragment::{
     DefragmentCounters, DefragmentLimits, Defragmented, Defragmenter, OverlapPolicy, Reassembled,

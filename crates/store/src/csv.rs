@@ -32,7 +32,7 @@ impl Csv {
 }
 
 impl RecordSink for Csv {
-    fn flow(&mut self, record: FlowRecord) {
+    fn flow(&mut self, record: Box<FlowRecord>) {
         self.line.clear();
         for (i, column) in self.columns.iter().enumerate() {
             if i > 0 {

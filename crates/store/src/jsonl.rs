@@ -29,7 +29,7 @@ impl Jsonl {
 }
 
 impl RecordSink for Jsonl {
-    fn flow(&mut self, record: FlowRecord) {
+    fn flow(&mut self, record: Box<FlowRecord>) {
         let mut line = std::mem::take(&mut self.line);
         line.clear();
         line.push(b'{');

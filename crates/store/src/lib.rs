@@ -70,7 +70,7 @@ impl From<PathBuf> for Destination {
 }
 
 impl RecordSink for Box<dyn Writer> {
-    fn flow(&mut self, record: FlowRecord) {
+    fn flow(&mut self, record: Box<FlowRecord>) {
         (**self).flow(record);
     }
 

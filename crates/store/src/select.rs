@@ -24,7 +24,9 @@ pub struct Select<W> {
     order: Option<Order>,
     left: u64,
     /// Waiting to be put in order.
-    held: Vec<FlowRecord>,
+    // Boxes, because sorting moves them.
+    #[allow(clippy::vec_box)]
+    held: Vec<Box<FlowRecord>>,
     /// If flows are chosen, transactions wait for their flows, which come later.
     events: Option<HashMap<Uid, Vec<EventRecord>>>,
     events_held: usize,
@@ -59,7 +61,7 @@ impl<W: RecordSink> Select<W> {
     }
 
     /// Hands on a flow, and before it its transactions.
-    fn pass(&mut self, record: FlowRecord) {
+    fn pass(&mut self, record: Box<FlowRecord>) {
         for event in self.take_events(record.ends.uid) {
             self.inner.event(event);
         }
@@ -96,8 +98,8 @@ impl<W: RecordSink> Select<W> {
 }
 
 impl<W: RecordSink> RecordSink for Select<W> {
-    fn flow(&mut self, record: FlowRecord) {
-        if self.condition.as_ref().is_some_and(|condition| !condition.matches(&record)) {
+    fn flow(&mut self, record: Box<FlowRecord>) {
+        if self.condition.as_ref().is_some_and(|condition| !condition.matches(&*record)) {
             self.take_events(record.ends.uid);
             return;
         }

@@ -1,15 +1,22 @@
 //! The straight path: Ethernet, at most one tag, IPv4 without options or IPv6 without extension headers, TCP or UDP.
 //!
-//! Everything is inlined into [`Decoder::decode`]; `None` sends a frame to the walk. Nothing here decides what is
-//! broken: it only takes what is plainly right.
+//! Everything is inlined into [`Decoder::decode_into`]; `None` sends a frame to the walk. Nothing here decides what is
+//! broken: it only takes what is plainly right. Each of the four ends (IPv4 or IPv6, TCP or UDP) writes the packet itself:
+//! a single place for all of them would have to be told everything through memory.
 
 use super::Decoder;
 use super::transport::{self, Envelope, Extent, Network, Parts, Transport};
 use super::udp_tunnel::may_be_tunnel_port;
-use crate::decoded::{Issues, TransportKind};
+use crate::decoded::{Issues, Packet, TransportKind};
 
 #[inline(always)]
-pub(super) fn ethernet(decoder: Decoder, bytes: &[u8], ts_ns: i64, wire_len: u32) -> Option<Parts> {
+pub(super) fn ethernet(
+    decoder: Decoder,
+    bytes: &[u8],
+    ts_ns: i64,
+    wire_len: u32,
+    packet: &mut Packet,
+) -> Option<()> {
     let head: &[u8; 34] = bytes.first_chunk()?;
     let frame_len = wire_len.max(bytes.len() as u32);
     let mut envelope = Envelope { ts_ns, frame_len, vlan: 0, tunnel: 0 };
@@ -21,14 +28,14 @@ pub(super) fn ethernet(decoder: Decoder, bytes: &[u8], ts_ns: i64, wire_len: u32
         at = 18;
     }
     match ethertype {
-        0x0800 => ipv4(decoder, bytes, at, envelope),
-        0x86dd => ipv6(bytes, at, envelope),
+        0x0800 => ipv4(decoder, bytes, at, envelope, packet),
+        0x86dd => ipv6(bytes, at, envelope, packet),
         _ => None,
     }
 }
 
 #[inline(always)]
-fn ipv4(decoder: Decoder, bytes: &[u8], at: usize, envelope: Envelope) -> Option<Parts> {
+fn ipv4(decoder: Decoder, bytes: &[u8], at: usize, envelope: Envelope, packet: &mut Packet) -> Option<()> {
     let header: &[u8; 20] = bytes.get(at..)?.first_chunk()?;
     let fragment = u16::from_be_bytes([header[6], header[7]]) & 0x3fff;
     if header[0] != 0x45 || fragment != 0 {
@@ -51,11 +58,11 @@ fn ipv4(decoder: Decoder, bytes: &[u8], at: usize, envelope: Envelope) -> Option
         network.issues = Issues::IP_CHECKSUM;
     }
     let extent = Extent { at: at + 20, end: wire_end.min(bytes.len()), wire_end };
-    tcp_or_udp(bytes, extent, envelope, network, header[9])
+    tcp_or_udp(bytes, extent, envelope, network, header[9], packet)
 }
 
 #[inline(always)]
-fn ipv6(bytes: &[u8], at: usize, envelope: Envelope) -> Option<Parts> {
+fn ipv6(bytes: &[u8], at: usize, envelope: Envelope, packet: &mut Packet) -> Option<()> {
     let header: &[u8; 40] = bytes.get(at..)?.first_chunk()?;
     let len = 40 + usize::from(u16::from_be_bytes([header[4], header[5]]));
     let wire_end = at + len;
@@ -72,7 +79,7 @@ fn ipv6(bytes: &[u8], at: usize, envelope: Envelope) -> Option<Parts> {
         issues: Issues::default(),
     };
     let extent = Extent { at: at + 40, end: wire_end.min(bytes.len()), wire_end };
-    tcp_or_udp(bytes, extent, envelope, network, header[6])
+    tcp_or_udp(bytes, extent, envelope, network, header[6], packet)
 }
 
 #[inline(always)]
@@ -82,17 +89,21 @@ fn tcp_or_udp(
     envelope: Envelope,
     network: Network,
     protocol: u8,
-) -> Option<Parts> {
-    let header: Transport = match protocol {
-        TransportKind::TCP => transport::tcp(bytes, extent)?,
+    packet: &mut Packet,
+) -> Option<()> {
+    let parts = |protocol, transport: Transport| Parts { envelope, network, protocol, transport };
+    match protocol {
+        TransportKind::TCP => {
+            *packet = parts(TransportKind::TCP, transport::tcp(bytes, extent)?).assemble();
+        }
         TransportKind::UDP => {
             let header = transport::udp(bytes, extent)?;
             if may_be_tunnel_port(header.source_port, header.destination_port) {
                 return None;
             }
-            header
+            *packet = parts(TransportKind::UDP, header).assemble();
         }
         _ => return None,
-    };
-    Some(Parts { envelope, network, protocol, transport: header })
+    }
+    Some(())
 }

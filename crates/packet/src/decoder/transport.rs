@@ -82,8 +82,8 @@ const VLAN_TAG: usize = 4;
 /// VLAN tag was taken out of it. In any other frame the zeros are payload, as when a hello is sent a few bytes at a time.
 #[inline]
 fn is_padding(bytes: &[u8], flags: u8, payload: &[u8]) -> bool {
-    flags & 0x3f == TcpHeader::ACK
-        && (bytes.len() == FRAME_MIN || bytes.len() == FRAME_MIN - VLAN_TAG)
+    (bytes.len() == FRAME_MIN || bytes.len() == FRAME_MIN - VLAN_TAG)
+        && flags & 0x3f == TcpHeader::ACK
         && payload.len() <= FRAME_MIN - (14 + 20 + 20)
         && payload.iter().all(|b| *b == 0)
 }
@@ -144,7 +144,8 @@ pub(crate) fn udp(bytes: &[u8], extent: Extent) -> Option<Transport> {
         if said < 8 || said > room {
             transport.issues = Issues::TRANSPORT_HEADER;
         }
-        transport.payload.wire_end = extent.at + said.clamp(8, room);
+        // There are 8 bytes: they were captured.
+        transport.payload.wire_end = extent.at + said.min(room).max(8);
     }
     Some(transport)
 }
@@ -224,16 +225,22 @@ pub(crate) struct Parts {
 
 impl Parts {
     /// The packet that they make. Written so that every field is computed in a register and stored once, in place: a
-    /// packet that is copied right after its fields were stored waits for those stores.
+    /// packet that is copied right after its fields were stored waits for those stores. Which end is the lower is as good
+    /// as random, so nothing branches on it.
     #[inline(always)]
     pub(crate) fn assemble(self) -> Packet {
         let Self { envelope, network, protocol, transport } = self;
         let ([a0, a1], a_port) = (network.source, transport.source_port);
         let ([b0, b1], b_port) = (network.destination, transport.destination_port);
-        let from_low = (a0, a1, a_port) <= (b0, b1, b_port);
-        let (low0, high0) = if from_low { (a0, b0) } else { (b0, a0) };
-        let (low1, high1) = if from_low { (a1, b1) } else { (b1, a1) };
-        let (low_port, high_port) = if from_low { (a_port, b_port) } else { (b_port, a_port) };
+        let from_low = if network.version == 4 {
+            // Address and port in a word: the upper half of the mapped address is the same for all.
+            (a1 << 16 | u64::from(a_port)) <= (b1 << 16 | u64::from(b_port))
+        } else {
+            (a0, a1, a_port) <= (b0, b1, b_port)
+        };
+        let (low0, high0) = in_order(from_low, a0, b0);
+        let (low1, high1) = in_order(from_low, a1, b1);
+        let (low_port, high_port) = in_order(from_low, a_port.into(), b_port.into());
         // The payload may lie beyond what was captured, and what was captured beyond the payload.
         let payload = transport.payload;
         let end = payload.end.min(payload.wire_end);
@@ -244,7 +251,7 @@ impl Parts {
         Packet {
             key: FlowKey {
                 addresses: [[low0, low1], [high0, high1]],
-                ports: [low_port, high_port],
+                ports: [low_port as u16, high_port as u16],
                 vlan: envelope.vlan,
                 tunnel: envelope.tunnel,
                 protocol,
@@ -263,6 +270,13 @@ impl Parts {
             issues: network.issues.with(transport.issues).with(snapped),
         }
     }
+}
+
+/// The two as they are, or swapped.
+#[inline(always)]
+fn in_order(as_they_are: bool, a: u64, b: u64) -> (u64, u64) {
+    let difference = (a ^ b) & u64::from(as_they_are).wrapping_sub(1);
+    (a ^ difference, b ^ difference)
 }
 
 /// The Internet checksum (RFC 1071) of `bytes`: 0 over a header that is right.

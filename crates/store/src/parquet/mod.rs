@@ -216,7 +216,7 @@ fn schema(columns: &[&Column]) -> parquet::errors::Result<TypePtr> {
 }
 
 impl RecordSink for Parquet {
-    fn flow(&mut self, record: FlowRecord) {
+    fn flow(&mut self, record: Box<FlowRecord>) {
         if self.error.is_some() {
             return;
         }

@@ -13,7 +13,7 @@ struct Seen {
 }
 
 impl RecordSink for Seen {
-    fn flow(&mut self, record: FlowRecord) {
+    fn flow(&mut self, record: Box<FlowRecord>) {
         let own = self.events.iter().filter(|e| e.ends.uid == record.ends.uid).count();
         self.flows.push((record.ends.src_port, own));
     }

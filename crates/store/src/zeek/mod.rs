@@ -130,7 +130,7 @@ impl Table {
 }
 
 impl RecordSink for Zeek {
-    fn flow(&mut self, record: FlowRecord) {
+    fn flow(&mut self, record: Box<FlowRecord>) {
         self.conn.row(record.start_ns, 1, |line| conn::row(&record, line));
     }
 

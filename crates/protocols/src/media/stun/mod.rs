@@ -215,8 +215,7 @@ impl Parser for Stun {
                 None => return Step::Done,
             },
         };
-        self.seen += 1;
-        if self.seen > MESSAGES_MAX {
+        if self.seen == MESSAGES_MAX {
             return Step::Finished;
         }
         let at = framing.header();
@@ -236,10 +235,8 @@ impl Parser for Stun {
             }
             Framing::Bare => return Step::Malformed(0),
         };
-        let Some(frame) = bytes.get(..frame) else {
-            self.seen -= 1;
-            return Step::Need(frame);
-        };
+        let Some(frame) = bytes.get(..frame) else { return Step::Need(frame) };
+        self.seen += 1;
         let inner = frame.get(at..).unwrap_or_default();
         match inner.first() {
             Some(0..=3) => match Message::parse(inner) {
