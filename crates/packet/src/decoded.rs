@@ -58,7 +58,8 @@ impl FlowKey {
     pub fn words(&self) -> [u64; 6] {
         let [[a, b], [c, d]] = self.addresses;
         let ports = u64::from(self.ports[0]) | u64::from(self.ports[1]) << 16 | u64::from(self.vlan) << 32;
-        let kinds = u64::from(self.protocol) | u64::from(self.ip_version) << 8 | u64::from(self.reserved) << 16;
+        let kinds =
+            u64::from(self.protocol) | u64::from(self.ip_version) << 8 | u64::from(self.reserved) << 16;
         [a, b, c, d, ports, u64::from(self.tunnel) | kinds << 32]
     }
 }

@@ -35,13 +35,7 @@ pub(super) fn ethernet(
 }
 
 #[inline(always)]
-fn ipv4(
-    decoder: Decoder,
-    bytes: &[u8],
-    at: usize,
-    envelope: Envelope,
-    packet: &mut Packet,
-) -> Option<()> {
+fn ipv4(decoder: Decoder, bytes: &[u8], at: usize, envelope: Envelope, packet: &mut Packet) -> Option<()> {
     let header: &[u8; 20] = bytes.get(at..)?.first_chunk()?;
     let fragment = u16::from_be_bytes([header[6], header[7]]) & 0x3fff;
     if header[0] != 0x45 || fragment != 0 {
