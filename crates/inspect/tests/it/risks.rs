@@ -137,8 +137,11 @@ fn a_silent_port_is_not_given_to_whom_it_is_not_assigned() {
     );
 }
 
-/// Adds a connection: what each side says in turn, the server's marked.
-fn talk(capture: &mut Capture, client: End, server: End, said: &[(bool, Vec<u8>)]) {
+/// A payload, and whether it comes from the server.
+type Said = (bool, Vec<u8>);
+
+/// Adds a connection: what each side says in turn.
+fn talk(capture: &mut Capture, client: End, server: End, said: &[Said]) {
     let sample = Sample {
         protocol: String::new(),
         transport: 6,
@@ -179,7 +182,7 @@ fn who_asks_for_tls_on_a_plain_port_is_at_home_there() {
         (true, hex("300c 020101 7807 0a0100 0400 0400")),
     ];
     let postgresql = [(false, hex("00000008 04d2162f")), (true, b"S".to_vec())];
-    let cases: [(&str, &[u16], &[(bool, Vec<u8>)]); 7] = [
+    let cases: [(&str, &[u16], &[Said]); 7] = [
         ("smtp", &[25, 587, 2525], &smtp),
         ("pop3", &[110], &pop3),
         ("imap", &[143], &imap),
