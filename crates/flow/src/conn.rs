@@ -18,9 +18,9 @@ pub struct Side {
 }
 
 impl Side {
-    /// TCP: the sequence number of the next byte, if this side has spoken.
+    /// TCP: the sequence number of the next byte, if this side has spoken, or the other has answered its SYN.
     pub fn next_seq(&self) -> Option<u32> {
-        (self.packets > 0).then_some(self.next_seq)
+        (self.packets > 0 || self.next_seq != 0).then_some(self.next_seq)
     }
 }
 
@@ -281,6 +281,11 @@ impl<X> Flow<X> {
         }
         if has(TcpHeader::RST) {
             self.history.add(RST, client);
+        }
+        // The capture may not hold the SYN that this answers, and hold the first segments in another order.
+        let other = &mut self.sides[usize::from(client)];
+        if has(TcpHeader::SYN) && has(TcpHeader::ACK) && other.packets == 0 {
+            other.next_seq = packet.tcp.ack;
         }
     }
 

@@ -12,6 +12,8 @@ pub const START_KEPT_MAX: usize = 20 * 1024;
 const START_SETTLED_MAX: usize = 256;
 /// A segment further ahead than this (or behind) belongs to another connection.
 const WINDOW_MAX: u32 = 1 << 30;
+/// A stream that was picked up in its middle is taken back by at most this many bytes when earlier ones come late.
+const REWIND_MAX: u32 = 64 * 1024;
 /// No segment lacks more bytes than this, whatever a damaged capture says of its length.
 const MISSING_MAX: u32 = 1 << 20;
 /// A hole that the other side acknowledges is given up after so many more packets: what it acknowledged was sent, and
@@ -79,6 +81,8 @@ pub struct Reassembler {
     /// `next` was told by a packet without payload, which may have been a keep-alive: those are sent with the sequence
     /// number of the byte before the next one (RFC 9293 §3.8.4).
     may_be_keep_alive: bool,
+    /// Nothing but the first segment told where the stream begins.
+    start_is_a_guess: bool,
 }
 
 impl Reassembler {
@@ -89,7 +93,7 @@ impl Reassembler {
 
     /// One of a connection whose start was not seen. `next` is what a packet without payload told of the first byte.
     pub fn picked_up(next: Option<u32>) -> Self {
-        Self { may_be_keep_alive: next.is_some(), ..Self::new(next) }
+        Self { may_be_keep_alive: next.is_some(), start_is_a_guess: next.is_none(), ..Self::new(next) }
     }
 
     /// The first bytes of the stream that were handed on: [`START_KEPT_MAX`], and what else came with them.
@@ -133,6 +137,23 @@ impl Reassembler {
         if self.position == 0 && self.held.is_empty() {
             self.next = Some(seq.wrapping_add(1));
         }
+    }
+
+    /// Goes back to `seq` if that lies before what was taken for the stream's start: the first segment of a connection
+    /// without a handshake need not have been the first to be sent. For as long as nobody has read what was handed on, as
+    /// it will be handed on again. True if it did.
+    pub fn rewind(&mut self, seq: u32) -> bool {
+        let (Some(next), true) = (self.next, self.start_is_a_guess && !self.settled) else { return false };
+        let (given, behind) = (self.start.len() as u32, next.wrapping_sub(seq));
+        if self.position != u64::from(given) || behind <= given || behind > REWIND_MAX {
+            return false;
+        }
+        let start = std::mem::take(&mut self.start);
+        self.held_bytes += start.len();
+        self.held.push_front((next.wrapping_sub(given), start, 0));
+        self.position = 0;
+        self.next = Some(seq);
+        true
     }
 
     /// A segment: `bytes` from `seq` on, of which `missing` more were on the wire but not captured. `may_hold` is
@@ -338,6 +359,26 @@ impl Reassembler {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Without a SYN the stream begins with the lowest sequence number, whichever segment comes first.
+    #[test]
+    fn a_picked_up_stream_goes_back_to_its_start() {
+        for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
+            let mut r = Reassembler::picked_up(None);
+            let mut counters = ReassemblyCounters::default();
+            for i in order {
+                let seq = u32::MAX.wrapping_add(i * 2);
+                r.rewind(seq);
+                r.push(seq, &b"abcdef"[i as usize * 2..][..2], 0, true, &mut counters, &mut |_| {});
+            }
+            assert_eq!((r.start(), r.position(), r.held_bytes()), (&b"abcdef"[..], 6, 0), "{order:?}");
+            assert_eq!((counters.gaps, counters.conflicts), (0, 0));
+        }
+        // Where the start is known, what lies before it is old.
+        let mut r = Reassembler::picked_up(Some(100));
+        r.push(100, b"ab", 0, true, &mut ReassemblyCounters::default(), &mut |_| {});
+        assert!(!r.rewind(98) && !Reassembler::new(None).rewind(98));
+    }
 
     /// Feeds segments (sequence number, bytes) and gives what comes out; `.` stands for a lost byte.
     fn run(syn: Option<u32>, segments: &[(u32, &[u8])]) -> (Vec<u8>, ReassemblyCounters) {

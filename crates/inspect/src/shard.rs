@@ -23,6 +23,8 @@ use crate::risks;
 const DATAGRAMS_MAX: u8 = 8;
 /// Segments that are looked at, of a connection that nobody knows.
 const SEGMENTS_MAX: u8 = 24;
+/// … or more of them if they hold fewer bytes than this together: who cuts a hello into single bytes hides it from nobody.
+const SEGMENTS_BYTES_MIN: u64 = 128;
 
 /// After so many bytes of a stream its parser does not say any more that the label is wrong, and its start need not be
 /// kept.
@@ -530,17 +532,30 @@ impl Job<'_> {
     fn segment(&mut self, dir: Dir, packet: &Packet, payload: &[u8]) -> bool {
         let TcpHeader { mut seq, ack, flags, .. } = packet.tcp;
         let Some(mut streams) = self.work.streams.take() else { return false };
-        let stream = &mut streams[dir.index()];
         if flags & TcpHeader::SYN != 0 {
-            stream.syn(seq);
+            streams[dir.index()].syn(seq);
             seq = seq.wrapping_add(1);
         }
         if let Some(segment) = Segment::new(packet, payload) {
             self.work.last[dir.index()] = Some(segment);
         }
         let missing = packet.payload_wire_len - packet.payload_len;
+        let stream = &mut streams[dir.index()];
+        if self.work.driver.is_none() && packet.payload_wire_len > 0 && stream.rewind(seq) {
+            // It is another start: who rejected the first may know it.
+            if let Some(identify) = &mut self.work.identify {
+                identify.state[dir.index()] = Asked::NotYet;
+                identify.rejected[dir.index()] = Rejected::default();
+            }
+        }
+        let before = streams.each_ref().map(Reassembler::position);
+        let stream = &mut streams[dir.index()];
+        // The byte that some keep-alives bring is no part of the stream (RFC 9293 §3.8.4), and may not be taken for its start.
+        let certain = self.flow.x.flags.has(Flags::CLIENT_IS_CERTAIN);
+        let fresh = stream.position() == 0 && stream.held_bytes() == 0;
+        let keep_alive = payload == [0] && fresh && !certain;
         let mut keep = true;
-        if packet.payload_wire_len > 0 {
+        if packet.payload_wire_len > 0 && !keep_alive {
             keep = self.read(stream, dir, |stream, counters, may_hold, give| {
                 stream.push(seq, payload, missing, may_hold, counters, give);
             });
@@ -552,8 +567,10 @@ impl Job<'_> {
                     .read(other, dir.other(), |stream, counters, _, give| stream.acked(ack, counters, give));
             }
         }
+        // What waits for a hole to be filled, or comes again, is nothing new to be asked about.
+        let more = before != streams.each_ref().map(Reassembler::position);
         self.work.streams = Some(streams);
-        if keep && self.work.driver.is_none() && packet.payload_len > 0 {
+        if keep && self.work.driver.is_none() && more {
             keep = self.identify_stream(dir);
         }
         keep
@@ -599,9 +616,13 @@ impl Job<'_> {
 
     fn feed(&mut self, driver: &mut Driver, dir: Dir, piece: Piece<'_>) -> Progress {
         let dispatcher = self.dispatcher;
-        self.with_sink(|sink| match piece {
-            Piece::Bytes(bytes) => driver.stream(dispatcher, dir, bytes, sink),
-            Piece::Gap(n) => driver.gap(dir, n, sink),
+        let lost = self.flow.missed_bytes > 0;
+        self.with_sink(|sink| {
+            sink.set_incomplete(lost);
+            match piece {
+                Piece::Bytes(bytes) => driver.stream(dispatcher, dir, bytes, sink),
+                Piece::Gap(n) => driver.gap(dir, n, sink),
+            }
         })
     }
 
@@ -684,7 +705,9 @@ impl Job<'_> {
         self.work.streams = Some(streams);
         let Some((protocol, reversed)) = found else {
             let settled = identify.state == [Asked::Settled; 2];
-            let give_up = settled || identify.seen >= SEGMENTS_MAX;
+            let have: u64 = self.work.streams.iter().flat_map(|s| s.iter()).map(Reassembler::position).sum();
+            let enough = identify.seen >= SEGMENTS_MAX && have >= SEGMENTS_BYTES_MIN;
+            let give_up = settled || enough || identify.seen == u8::MAX;
             self.work.identify = Some(Box::new(identify));
             return !give_up;
         };
@@ -736,7 +759,11 @@ impl Job<'_> {
             return true;
         }
         if let Some(mut driver) = self.work.driver.take() {
-            let progress = self.with_sink(|sink| driver.datagram(dir, payload, sink));
+            let cut = packet.payload_len < packet.payload_wire_len;
+            let progress = self.with_sink(|sink| {
+                sink.set_incomplete(cut);
+                driver.datagram(dir, payload, sink)
+            });
             self.work.driver = Some(driver);
             return match progress {
                 Progress::More => true,

@@ -43,6 +43,8 @@ pub struct Driver {
     halves: [Half; 2],
     rejected: Rejected,
     switches: u8,
+    /// Bytes of either direction are missing: the parser may have lost the thread.
+    lost: bool,
 }
 
 impl Driver {
@@ -53,6 +55,7 @@ impl Driver {
             halves: [Half::default(), Half::default()],
             rejected: Rejected::default(),
             switches: 0,
+            lost: false,
         })
     }
 
@@ -84,6 +87,7 @@ impl Driver {
         mut bytes: &[u8],
         out: &mut Sink<'_>,
     ) -> Progress {
+        self.tell_loss(out);
         let half = &mut self.halves[dir.index()];
         if half.done {
             return self.progress();
@@ -247,6 +251,8 @@ impl Driver {
             }
             Step::Finished => return Progress::Finished,
             Step::NotMine => return Progress::NotMine,
+            // It was cut; the next may be whole.
+            Step::Malformed(_) if out.is_incomplete() => return Progress::More,
             Step::Malformed(at) => {
                 out.risk(&risk::MALFORMED_PACKET, || format!("datagram.offset={at}"));
             }
@@ -269,6 +275,8 @@ impl Driver {
         }
         half.position = half.position.saturating_add(half.pending.len() as u64 + missing - skipped);
         half.pending = Vec::new();
+        self.lost = true;
+        self.tell_loss(out);
         let step = match &mut self.parser {
             Some(parser) => parser.gap(dir, missing - skipped, out),
             None => Step::Done,
@@ -289,8 +297,15 @@ impl Driver {
         }
     }
 
+    fn tell_loss(&self, out: &mut Sink<'_>) {
+        if self.lost {
+            out.set_incomplete(true);
+        }
+    }
+
     /// The flow has ended.
     pub fn finish(&mut self, out: &mut Sink<'_>) {
+        self.tell_loss(out);
         if let Some(parser) = &mut self.parser {
             parser.finish(out);
         }

@@ -287,8 +287,8 @@ pub enum Step {
     Switch(usize, Option<ProtocolId>),
     /// It is not this protocol after all: the label is withdrawn and the flow goes back to the dispatcher.
     NotMine,
-    /// It is this protocol, but broken at this offset. The label stays, the risk `malformed-packet` is raised, and
-    /// nothing more is read from this direction.
+    /// It is this protocol, but broken at this offset. The label stays, the risk `malformed-packet` is raised (unless the
+    /// capture does not hold all there was), and nothing more is read from this direction.
     Malformed(usize),
 }
 

@@ -75,7 +75,7 @@ macro_rules! risks {
 }
 
 risks! {
-    MALFORMED_PACKET: Medium Both "malformed-packet" "A packet breaks its protocol's rules at the named offset. Damaged captures do this too.";
+    MALFORMED_PACKET: Medium Both "malformed-packet" "A packet breaks its protocol's rules at the named offset. Damaged captures do this too; what the snap length cut, or the capture lost, does not count.";
     CLEAR_TEXT_CREDENTIALS: High Client "clear-text-credentials" "A user name or password crossed the network unencrypted. The evidence names the mechanism and never holds the secret.";
     REPEATED_LOGIN_FAILURES: Medium Client "repeated-login-failures" "Five or more logins were refused within one connection: somebody may be guessing passwords. A misconfigured client does it too.";
 }

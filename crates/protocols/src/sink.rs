@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use crate::risk::MALFORMED_PACKET;
 use crate::{Dir, FieldRef, ProtocolId, Risk, Transport, Value, common, value};
 
 /// How a label was come by, weakest first.
@@ -168,6 +169,7 @@ pub struct Sink<'a> {
     now_ns: i64,
     label: Option<ProtocolId>,
     confirmed: bool,
+    incomplete: bool,
     ports: [u16; 2],
     addresses: [IpAddr; 2],
 }
@@ -183,7 +185,19 @@ impl<'a> Sink<'a> {
         addresses: [IpAddr; 2],
         ports: [u16; 2],
     ) -> Self {
-        Self { found, wanted, events, facts, now_ns, label: None, confirmed: false, ports, addresses }
+        let (label, confirmed, incomplete) = (None, false, false);
+        Self { found, wanted, events, facts, now_ns, label, confirmed, incomplete, ports, addresses }
+    }
+
+    /// Tells that the capture does not hold all there was: the datagram was cut, or bytes of the stream were lost before.
+    /// What is odd may then be odd for want of them, so that `malformed-packet` is not raised.
+    pub fn set_incomplete(&mut self, incomplete: bool) {
+        self.incomplete = incomplete;
+    }
+
+    /// What [`set_incomplete`](Self::set_incomplete) was given.
+    pub fn is_incomplete(&self) -> bool {
+        self.incomplete
     }
 
     /// The packet's time in nanoseconds since 1970: the only clock there is.
@@ -292,7 +306,8 @@ impl<'a> Sink<'a> {
 
     /// Raises a risk. `evidence` is `field=value` and never holds a secret; it is only made the first time.
     pub fn risk(&mut self, risk: &'static Risk, evidence: impl FnOnce() -> String) {
-        if !self.found.has_risk(risk) {
+        let excused = self.incomplete && risk.name == MALFORMED_PACKET.name;
+        if !excused && !self.found.has_risk(risk) {
             self.found.risks.push(RiskFound { risk, evidence: evidence().into() });
         }
     }

@@ -3,6 +3,7 @@
 //! For TCP the parser gets the stream in order; that segments come in order is the work of the engine, whose test uses the
 //! same builders.
 
+use daylight_protocols::testing::cuts::{Wrap, datagrams, orders, record_splits};
 use daylight_protocols::testing::tls::{ClientHello, Initial, crypto_frame, records, retry};
 use daylight_protocols::testing::{Flow, Seen};
 use daylight_protocols::{Dir, ProtocolId, common};
@@ -25,22 +26,6 @@ fn check(seen: &Seen, protocol: ProtocolId, ja4: &str, how: impl Fn() -> String)
     assert_eq!(seen.show(common::ALPN), if protocol == ProtocolId::Tls { "h2" } else { "h3" }, "{}", how());
     assert_eq!(seen.show(common::JA4), ja4, "{}", how());
     assert!(!seen.risks().contains(&"malformed-packet"), "{}", how());
-}
-
-/// Ways to cut a message into records: the sizes of the first ones.
-fn record_splits(len: usize) -> Vec<(String, Vec<usize>)> {
-    let mut splits = vec![("one record".to_owned(), vec![])];
-    for first in [1, 2, 3, 4, 5, 6, 9, 40, 43, 100, len / 2, len - 100, len - 1] {
-        splits.push((format!("first {first}"), vec![first]));
-    }
-    for each in [1, 3, 64, 500] {
-        if len / each <= 2000 {
-            splits.push((format!("all {each}"), vec![each; len / each + 1]));
-        }
-    }
-    // Cut within the name.
-    splits.push(("within the name".to_owned(), vec![len - len.min(60), 20, 5]));
-    splits
 }
 
 #[test]
@@ -100,69 +85,6 @@ fn coalesced_with_what_follows() {
     }
 }
 
-/// Orders in which pieces can come.
-fn orders(n: usize) -> Vec<(&'static str, Vec<usize>)> {
-    let forward: Vec<_> = (0..n).collect();
-    let mut inside_out = forward.clone();
-    inside_out.sort_by_key(|i| (*i as isize - n as isize / 2).unsigned_abs());
-    vec![
-        ("in order", forward.clone()),
-        ("backwards", forward.iter().rev().copied().collect()),
-        ("inside out", inside_out),
-        ("odd ones first", forward.iter().copied().filter(|i| i % 2 == 1).chain((0..n).step_by(2)).collect()),
-        ("each twice", forward.iter().flat_map(|i| [*i, *i]).collect()),
-    ]
-}
-
-/// How the frames of a hello are put into packets and datagrams.
-#[derive(Clone, Copy, Debug)]
-enum Wrap {
-    /// Each frame in a packet and datagram of its own.
-    Alone,
-    /// All frames in as few packets as fit a datagram.
-    Together,
-    /// Two packets to a datagram.
-    Coalesced,
-    /// Each alone, with PING and PADDING frames around it.
-    Padded,
-}
-
-fn datagrams(initial: &Initial<'_>, frames: &[Vec<u8>], wrap: Wrap) -> Vec<Vec<u8>> {
-    let mut number = 0;
-    let mut numbered = || {
-        number += 1;
-        Initial { number: number - 1, ..initial.clone() }
-    };
-    match wrap {
-        Wrap::Alone => frames.iter().map(|f| numbered().datagram(Dir::Client, f)).collect(),
-        Wrap::Padded => frames
-            .iter()
-            .map(|f| numbered().datagram(Dir::Client, &[&[0, 0, 1, 0][..], f, &[1, 0, 0, 1]].concat()))
-            .collect(),
-        Wrap::Together => {
-            let mut payloads: Vec<Vec<u8>> = vec![Vec::new()];
-            for frame in frames {
-                match payloads.last_mut() {
-                    Some(last) if last.len() + frame.len() <= 1150 => last.extend(frame),
-                    _ => payloads.push(frame.clone()),
-                }
-            }
-            payloads.iter().map(|p| numbered().datagram(Dir::Client, p)).collect()
-        }
-        Wrap::Coalesced => frames
-            .chunks(2)
-            .map(|pair| {
-                let [first, rest @ ..] = pair else { return Vec::new() };
-                let mut datagram = numbered().packet(Dir::Client, first);
-                rest.iter().for_each(|f| datagram.extend(numbered().packet(Dir::Client, f)));
-                // What is missing to 1200 bytes may be zeros after the last packet, too.
-                datagram.resize(datagram.len().max(1200), 0);
-                datagram
-            })
-            .collect(),
-    }
-}
-
 const VERSIONS: [u32; 6] = [1, 0x6b33_43cf, 0xff00_0017, 0xff00_001d, 0xff00_0022, 0xface_b002];
 
 #[test]
@@ -187,7 +109,7 @@ fn over_quic_frames_packets_and_datagrams() {
                     .collect();
                 for (order, indices) in orders(frames.len()) {
                     let ordered: Vec<_> = indices.iter().map(|i| frames[*i].clone()).collect();
-                    for wrap in [Wrap::Alone, Wrap::Together, Wrap::Coalesced, Wrap::Padded] {
+                    for wrap in Wrap::ALL {
                         let datagrams = datagrams(&initial, &ordered, wrap);
                         if datagrams.len() > 60 {
                             continue;

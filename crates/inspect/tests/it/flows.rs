@@ -60,6 +60,16 @@ fn without_a_syn_the_protocol_decides_and_else_the_port() {
 }
 
 #[test]
+fn a_keep_alives_byte_is_not_taken_for_a_streams_start() {
+    let mut capture = Capture::new();
+    capture.tcp(CLIENT, (SERVER.0, 80), 1000, 5001, ACK, b"\0");
+    capture.tcp((SERVER.0, 80), CLIENT, 5001, 1001, ACK, b"");
+    capture.tcp(CLIENT, (SERVER.0, 80), 1001, 5001, ACK, b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n");
+    let record = only(capture.run());
+    assert_eq!((record.protocol, record.text(common::HOSTNAME)), (ProtocolId::Http, Some("a.example")));
+}
+
+#[test]
 fn idle_flows_end_in_capture_time_and_a_later_packet_begins_another() {
     let mut capture = Capture::new();
     capture.udp(CLIENT, ([192, 0, 2, 9], 9999), b"one");

@@ -1,9 +1,11 @@
 //! The engine through its public API.
 #![allow(clippy::expect_used, clippy::unwrap_used)]
 
+mod client_hello;
 mod corpus;
 mod flows;
 mod mutations;
 mod naming;
 mod negatives;
 mod net;
+mod risks;

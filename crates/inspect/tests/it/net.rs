@@ -6,6 +6,8 @@ use daylight_capture::PcapWriter;
 use daylight_inspect::{Config, Control, FlowRecord, RunStats, inspect};
 use daylight_packet::{Batch, Frame, FrameSource, LinkType, SourceEnd, SourceError};
 
+use crate::corpus::Owned;
+
 pub(crate) const SYN: u8 = 2;
 pub(crate) const ACK: u8 = 16;
 pub(crate) const FIN: u8 = 1;
@@ -94,6 +96,16 @@ impl Capture {
 
     pub(crate) fn len(&self) -> usize {
         self.packets.len()
+    }
+
+    /// The packets as a capture with this snap length has them.
+    pub(crate) fn snapped(&self, snap_len: usize) -> Vec<Owned> {
+        let cut = |(ts_ns, bytes): &(i64, Vec<u8>)| {
+            let bytes_left = bytes[..bytes.len().min(snap_len)].to_vec();
+            let (cap_len, wire_len) = (bytes_left.len() as u32, bytes.len() as u32);
+            (Frame { ts_ns: *ts_ns, offset: 0, cap_len, wire_len, link: LinkType::RAW }, bytes_left)
+        };
+        self.packets.iter().map(cut).collect()
     }
 
     /// The capture as a file.

@@ -72,6 +72,10 @@ fn padding_that_ip_counts_as_payload() {
     assert_eq!(payload_len(TcpHeader::ACK | TcpHeader::PSH, &[0; 2]), 2);
     assert_eq!(payload_len(TcpHeader::ACK, &[0, 1]), 2);
     assert_eq!(payload_len(TcpHeader::ACK, &[0; 7]), 7);
+    // Does not fill it.
+    for n in [1, 3, 4, 5] {
+        assert_eq!(payload_len(TcpHeader::ACK, &vec![0; n]), n as u32);
+    }
 }
 
 #[test]

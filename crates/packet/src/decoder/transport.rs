@@ -73,13 +73,16 @@ pub(crate) fn address_v6(bytes: [u8; 16]) -> Address {
 
 /// The shortest Ethernet frame, as captures have it (without its checksum).
 const FRAME_MIN: usize = 60;
+/// What IEEE 802.1Q adds to a frame.
+const VLAN_TAG: usize = 4;
 
 /// True for the padding of a short frame that some middlebox has counted into IP's length: zeros after a bare
-/// acknowledgement, no more than it takes to fill a frame without options. What comes next has the same sequence number,
-/// so that who takes them for payload loses the stream's real start.
+/// acknowledgement that fill the frame, no more than it takes without options. What comes next has the same sequence
+/// number, so that who takes them for payload loses the stream's real start. A frame is four bytes short of full where a
+/// VLAN tag was taken out of it. In any other frame the zeros are payload, as when a hello is sent a few bytes at a time.
 #[inline]
 fn is_padding(bytes: &[u8], flags: u8, payload: &[u8]) -> bool {
-    bytes.len() <= FRAME_MIN
+    (bytes.len() == FRAME_MIN || bytes.len() == FRAME_MIN - VLAN_TAG)
         && flags & 0x3f == TcpHeader::ACK
         && payload.len() <= FRAME_MIN - (14 + 20 + 20)
         && payload.iter().all(|b| *b == 0)

@@ -1,5 +1,5 @@
-//! FTP over TLS from the first byte on, seen from outside: TLS with the application protocol `ftp`, or on port 990 (data:
-//! 989). The `tls` parser reads it and gives it this name. After AUTH TLS (RFC 4217) a flow stays `ftp`.
+//! FTP over TLS, seen from outside: from the first byte on, which is TLS with the application protocol `ftp` or on port 990
+//! (data: 989), and `ftp` that goes on over TLS after AUTH TLS (RFC 4217). The `tls` parser reads both.
 
 use crate::{Family, Protocol, tcp};
 

@@ -1,5 +1,5 @@
-//! IMAP over TLS from the first byte on (RFC 8314), seen from outside: TLS with the application protocol `imap`, or on port
-//! 993. The `tls` parser reads it and gives it this name. After STARTTLS a flow stays `imap`.
+//! IMAP over TLS, seen from outside: from the first byte on (RFC 8314), which is TLS with the application protocol `imap`
+//! or on port 993, and `imap` that goes on over TLS after STARTTLS (RFC 9051 §6.2.1). The `tls` parser reads both.
 
 use crate::{Family, Protocol, tcp};
 

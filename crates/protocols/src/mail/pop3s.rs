@@ -1,5 +1,5 @@
-//! POP3 over TLS from the first byte on (RFC 8314), seen from outside: TLS with the application protocol `pop3`, or on port
-//! 995. The `tls` parser reads it and gives it this name. After STLS a flow stays `pop3`.
+//! POP3 over TLS, seen from outside: from the first byte on (RFC 8314), which is TLS with the application protocol `pop3`
+//! or on port 995, and `pop3` that goes on over TLS after STLS (RFC 2595 §4). The `tls` parser reads both.
 
 use crate::{Family, Protocol, tcp};
 

@@ -1,5 +1,5 @@
-//! Mail submission over TLS from the first byte on (RFC 8314), seen from outside: TLS on port 465. The `tls` parser reads
-//! it and gives it this name. After STARTTLS a flow stays `smtp`.
+//! SMTP over TLS, seen from outside: mail submission over TLS from the first byte on (RFC 8314), which is TLS on port 465,
+//! and `smtp` that goes on over TLS after STARTTLS (RFC 3207). The `tls` parser reads both.
 
 use crate::{Family, Protocol, tcp};
 

@@ -1,8 +1,11 @@
 //! Syslog: which program on which host logs what kind of thing.
 //!
 //! A message begins with its priority in angle brackets, then either version 1 and the fields of RFC 5424, or the date
-//! that programs have always written (RFC 3164), or, on port 514, anything readable. Over TCP messages end with a line
+//! that programs have always written (RFC 3164), or, on its ports, anything readable. Over TCP messages end with a line
 //! end or begin with their length (RFC 6587). Texts of messages are not kept.
+//!
+//! Syslog's are UDP 514, and TCP 6514 for TLS (RFC 5425). TCP 514 is the remote shell's; senders of syslog use it all the
+//! same (RFC 6587), so that there only the payload tells.
 
 use crate::{
     Dir, Family, Parser, Pattern, Probe, Protocol, ProtocolId, Sink, Step, Transport, Value, Verdict, byte,
@@ -24,8 +27,8 @@ pub const PROTOCOL: Protocol = Protocol {
     name: "syslog",
     title: "Syslog",
     family: Family::Network,
-    source: "RFC 5424, RFC 3164, RFC 6587",
-    ports: &[udp(514), tcp(514), tcp(601)],
+    source: "RFC 5424, RFC 3164, RFC 6587, RFC 5425",
+    ports: &[udp(514), tcp(601), tcp(6514)],
     patterns: &[
         Pattern::udp().min(5).tests(&[byte(0, b'<'), masked(1, 0xf0, 0x30)]),
         Pattern::tcp().min(2).tests(&[byte(0, b'<'), masked(1, 0xf0, 0x30)]),
@@ -197,7 +200,8 @@ fn identify(p: &Probe<'_>) -> Verdict {
     if !readable(start) {
         return Verdict::No;
     }
-    let at_home = PROTOCOL.ports.iter().any(|port| port.transport == p.transport && p.port(port.number));
+    let at_home =
+        p.port(514) || PROTOCOL.ports.iter().any(|port| port.transport == p.transport && p.port(port.number));
     let dated = head.format != "other";
     match dated || (at_home && bytes.len() > 8 && whole) {
         true => Verdict::Yes,
@@ -334,6 +338,12 @@ mod tests {
         let text = b"<189>123: %SYS-5-CONFIG_I: Configured from console";
         assert_eq!(Flow::udp(514).client(text).run().protocol, ProtocolId::Syslog);
         assert_eq!(Flow::udp(5140).client(text).run().protocol, ProtocolId::Unknown);
+        let line = [&text[..], b"\n"].concat();
+        for (port, label) in
+            [(514, ProtocolId::Syslog), (601, ProtocolId::Syslog), (5140, ProtocolId::Unknown)]
+        {
+            assert_eq!(Flow::tcp(port).client(&line).run().protocol, label, "{port}");
+        }
         for text in [
             &b"<192>Oct 11 22:14:15 h a: x"[..],
             b"<034>Oct 11 22:14:15 h a: x",

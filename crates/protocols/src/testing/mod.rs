@@ -1,5 +1,6 @@
 //! For tests: runs identification and parsing over given payloads, as the engine does.
 
+pub mod cuts;
 pub mod tls;
 
 use std::net::{IpAddr, Ipv4Addr};

@@ -266,7 +266,14 @@ impl Parser for Stun {
         if self.seen < DATAGRAMS_MAX || (busy && self.seen < u8::MAX) {
             Step::Consumed(bytes.len())
         } else {
+            self.finish(out);
             Step::Finished
+        }
+    }
+
+    fn finish(&mut self, out: &mut Sink<'_>) {
+        if let Some(dtls) = &mut self.dtls {
+            dtls.finish(out);
         }
     }
 }
@@ -340,10 +347,19 @@ impl Stun {
         }
     }
 
+    fn dtls_datagram(&mut self, dir: Dir, bytes: &[u8], out: &mut Sink<'_>) {
+        if let (Some(dtls), false) = (&mut self.dtls, self.dtls_done) {
+            let step = dtls.datagram(dir, bytes, out);
+            self.dtls_done = !matches!(step, Step::Consumed(_) | Step::Need(_) | Step::Skip(_));
+        }
+    }
+
     /// What is not STUN on a STUN flow, told apart by its first byte (RFC 7983).
     fn beside(&mut self, dir: Dir, bytes: &[u8], relayed: bool, out: &mut Sink<'_>) {
         match bytes.first() {
-            Some(20..=63) if is_dtls(bytes) => {
+            // An encrypted record of DTLS 1.3 has a header that proves nothing: it counts after a handshake (RFC 9147 §4).
+            Some(32..=63) => self.dtls_datagram(dir, bytes, out),
+            Some(20..=31) if is_dtls(bytes) => {
                 out.push(CARRIES, "dtls");
                 if !relayed {
                     out.relabel(ProtocolId::Dtls);
@@ -351,10 +367,7 @@ impl Stun {
                 if self.dtls.is_none() && bytes[0] == 22 {
                     self.dtls = ProtocolId::Dtls.get().parser.map(|new| new());
                 }
-                if let (Some(dtls), false) = (&mut self.dtls, self.dtls_done) {
-                    let step = dtls.datagram(dir, bytes, out);
-                    self.dtls_done = !matches!(step, Step::Consumed(_) | Step::Need(_) | Step::Skip(_));
-                }
+                self.dtls_datagram(dir, bytes, out);
             }
             Some(64..=79) => {
                 let framed = bytes.get(2..4).map(|n| usize::from(u16::from_be_bytes([n[0], n[1]])));
@@ -375,14 +388,14 @@ impl Stun {
     }
 }
 
-/// DTLS records of version 1.0 or 1.2 that fill the datagram.
+/// DTLS records with a plain header that fill the datagram, or that encrypted ones of version 1.3 follow.
 fn is_dtls(mut bytes: &[u8]) -> bool {
     loop {
         let [20..=25, 0xfe, 0xfd | 0xff, _, _, _, _, _, _, _, _, high, low, rest @ ..] = bytes else {
             return false;
         };
         match rest.get(usize::from(u16::from_be_bytes([*high, *low]))..) {
-            Some([]) => return true,
+            Some([] | [32..=63, ..]) => return true,
             Some(next) => bytes = next,
             None => return false,
         }

@@ -123,6 +123,67 @@ fn what_is_multiplexed_is_seen() {
     assert_eq!(seen.show(CARRIES), "channel-data,dtls");
 }
 
+/// WebRTC: once ICE has found a way, either end may begin the DTLS handshake (RFC 8842 §5).
+#[test]
+fn dtls_beside_stun_is_read_whoever_begins_it() {
+    use crate::common::{JA4, TLS_VERSION};
+    use crate::testing::tls::{ClientHello, dtls_fragment, dtls_record, server_hello, server_hello_13};
+    use crate::web::tls::fields;
+
+    let hello = |versions: &[u16]| {
+        let versions = versions.to_vec();
+        let hello = ClientHello {
+            legacy_version: 0xfefd,
+            versions,
+            sni: String::new(),
+            alpn: vec![],
+            ..ClientHello::new("")
+        };
+        let body = hello.dtls_body(&[]);
+        dtls_record(22, 0xfeff, 0, 0, &dtls_fragment(1, 0, &body, 0..body.len()))
+    };
+    let answer = |message: Vec<u8>| {
+        dtls_record(22, 0xfefd, 0, 0, &dtls_fragment(2, 0, &message[4..], 0..message.len() - 4))
+    };
+    let (old, old_answer) = (hello(&[]), answer(server_hello(0xfefd, &[], 0xc02b, &[])));
+    let media = hex("806f0001000010010a1b2c3d4e5f60718293a4b5c6d7e8f9");
+    let (request, response) = (request(), response());
+    for flow in [
+        Flow::udp(40000).client(&request).server(&response).client(&old).server(&old_answer),
+        Flow::udp(40000).client(&request).server(&response).server(&old).client(&old_answer).client(&media),
+        // STUN's checks go on while the handshake runs.
+        Flow::udp(40000).client(&request).client(&old).server(&response).server(&old_answer).client(&request),
+    ] {
+        let seen = flow.run();
+        assert_eq!((seen.protocol, seen.confidence), (ProtocolId::Dtls, crate::Confidence::Handshake));
+        assert_eq!(seen.show(TLS_VERSION), "DTLSv1.2");
+        assert!(seen.show(JA4).starts_with("dd2i05"), "{}", seen.show(JA4));
+        assert_eq!(seen.show(MESSAGES), "binding-request,binding-success");
+        assert!(seen.show(CARRIES).starts_with("dtls"));
+        assert!(!seen.risks().contains(&"malformed-packet"));
+        // The handshake was not completed, and is told of all the same.
+        assert_eq!(seen.show(fields::ESTABLISHED), "false");
+        assert_eq!(seen.events.iter().filter(|e| e.kind == "ssl").count(), 1);
+    }
+    // Version 1.3 encrypts from the server's first datagram on, with headers that show little (RFC 9147 §4).
+    let encrypted = [&[0x2f, 0x12, 0x34, 0, 32][..], &[0x5c; 32]].concat();
+    let new = hello(&[0xfefc, 0xfefd]);
+    let mut message = server_hello_13(0x1301);
+    let version = message.windows(6).position(|w| w == [0, 43, 0, 2, 3, 4]).expect("the extension");
+    message[version + 4..version + 6].copy_from_slice(&[0xfe, 0xfc]);
+    let new_answer = [answer(message), encrypted.clone()].concat();
+    let seen = Flow::udp(40000)
+        .client(&request)
+        .server(&response)
+        .client(&new)
+        .server(&new_answer)
+        .client(&encrypted)
+        .run();
+    assert_eq!((seen.protocol, &*seen.show(TLS_VERSION)), (ProtocolId::Dtls, "DTLSv1.3"));
+    assert_eq!(seen.show(fields::ESTABLISHED), "true");
+    assert_eq!(seen.show(CARRIES), "dtls");
+}
+
 #[test]
 fn microsofts_turn_without_padding_and_without_the_cookie() {
     // Its cookie, MS-Version 6, a user name of five bytes, a lifetime.
