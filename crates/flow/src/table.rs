@@ -63,11 +63,16 @@ impl<X> Table<X> {
         self.slots[hash as usize & (self.slots.len() - 1)].flow
     }
 
+    /// The flow that was guessed, if the guess was one.
+    #[inline]
+    pub fn guessed(&self, guess: FlowIndex) -> Option<&Flow<X>> {
+        (guess < REMOVED).then(|| &self[guess])
+    }
+
     /// Brings a guessed flow into the cache, all of its lines.
     #[inline]
     pub fn touch(&self, guess: FlowIndex) {
-        if guess < REMOVED {
-            let flow = &self[guess];
+        if let Some(flow) = self.guessed(guess) {
             std::hint::black_box((flow.hash, flow.sides[0].packets, flow.first_packet));
         }
     }
@@ -75,13 +80,10 @@ impl<X> Table<X> {
     /// The flow of a key, which is first looked for where `guess` says.
     #[inline]
     pub fn find_at(&self, guess: FlowIndex, hash: u64, key: &FlowKey) -> Option<FlowIndex> {
-        if guess < REMOVED {
-            let flow = &self[guess];
-            if flow.hash == hash && flow.key == *key {
-                return Some(guess);
-            }
+        match self.guessed(guess) {
+            Some(flow) if flow.hash == hash && flow.key == *key => Some(guess),
+            _ => self.find(hash, key),
         }
-        self.find(hash, key)
     }
 
     /// The flow of a key.

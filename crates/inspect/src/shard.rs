@@ -1,5 +1,6 @@
 //! One engine: the flows of one shard, from packets to records.
 
+use std::hint::black_box;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -33,6 +34,9 @@ const SETTLED_AFTER: u64 = 1024;
 /// A flow's time-out can become shorter (it is closed, its protocol is known), and packets don't touch its timer. So
 /// each flow is looked at after this time at the latest.
 const LOOK_AGAIN_NS: i64 = 10_000_000_000;
+
+/// Packets, or flows, whose memory is fetched together.
+const GROUP: usize = 32;
 
 /// No time-out is shorter (they are set in seconds), so that most packets need not ask for their flow's.
 const SHORTEST_TIMEOUT_NS: i64 = 1_000_000_000;
@@ -225,13 +229,12 @@ impl Shard {
     ) -> Output {
         self.chunk = chunk.number as u32;
         self.may_hold = may_hold;
-        let mut guesses = [0; 32];
-        for group in chunk.lists[me].chunks(guesses.len()) {
-            // Three passes, so that the cache misses of 32 packets overlap: the index, the flows, the work.
+        let mut guesses = [0; GROUP];
+        for group in chunk.lists[me].chunks(GROUP) {
             for (guess, entry) in guesses.iter_mut().zip(group) {
                 *guess = self.table.first_guess(chunk.entries[*entry as usize].hash);
             }
-            guesses[..group.len()].iter().for_each(|guess| self.table.touch(*guess));
+            self.touch(guesses.iter().take(group.len()).copied());
             for (guess, entry) in guesses.iter().zip(group) {
                 self.packet(chunk, decoder, &chunk.entries[*entry as usize], *guess);
             }
@@ -245,6 +248,29 @@ impl Shard {
         std::mem::take(&mut self.output)
     }
 
+    /// Brings flows and what hangs from them into the cache, level by level, so that the misses of a group overlap.
+    #[inline]
+    fn touch(&self, flows: impl Iterator<Item = FlowIndex> + Clone) {
+        flows.clone().for_each(|flow| self.table.touch(flow));
+        let hot = |flow| self.table.guessed(flow).map(|flow| &flow.x);
+        for hot in flows.clone().filter_map(hot) {
+            if let Some(found) = &hot.found {
+                black_box(found.findings.fields.len());
+            }
+            if let Some(work) = &hot.work {
+                black_box(work.driver.is_some());
+            }
+        }
+        for work in flows.filter_map(hot).filter_map(|hot| hot.work.as_ref()) {
+            if let Some(streams) = &work.streams {
+                black_box(streams.each_ref().map(Reassembler::position));
+            }
+            if let Some(driver) = &work.driver {
+                black_box(driver.has_switched());
+            }
+        }
+    }
+
     /// After the capture's last packet: ends the flows that began before packet `before`.
     pub(crate) fn flush(&mut self, before: u64) -> Output {
         let left = self.left.get_or_insert_with(|| {
@@ -256,8 +282,11 @@ impl Shard {
         while left.last().is_some_and(|(first, _)| *first < before) {
             due.extend(left.pop());
         }
-        for (_, index) in due {
-            self.end(index, EndReason::CaptureEnd);
+        for group in due.chunks(GROUP) {
+            self.touch(group.iter().map(|(_, index)| *index));
+            for (_, index) in group {
+                self.end(*index, EndReason::CaptureEnd);
+            }
         }
         std::mem::take(&mut self.output)
     }
@@ -448,24 +477,33 @@ impl Shard {
     fn expire(&mut self) {
         let mut due = std::mem::take(&mut self.due);
         self.wheel.advance((self.now_ns / 1_000_000_000).max(0) as u64, &mut due);
-        for (second, index) in due.drain(..) {
-            let flow = &self.table[index];
-            if flow.hash() == 0 || flow.timer_s != second as u32 {
-                continue;
-            }
-            let until = flow.last_ns.saturating_add(self.idle_timeout_ns(flow));
-            let active = i64::from(self.config.timeouts.active_s) * 1_000_000_000;
-            if until < self.now_ns {
-                let reason = if flow.is_closed() { EndReason::Closed } else { EndReason::Idle };
-                self.end(index, reason);
-            } else if active > 0 && flow.first_ns.saturating_add(active) <= self.now_ns {
-                self.write_part(index);
-                self.arm(index, until);
-            } else {
-                self.arm(index, until);
+        for group in due.chunks(GROUP) {
+            self.touch(group.iter().map(|(_, index)| *index));
+            for (second, index) in group.iter().copied() {
+                self.look_at_timer(second, index);
             }
         }
+        due.clear();
         self.due = due;
+    }
+
+    /// A flow's timer, set for `second`, has run out.
+    fn look_at_timer(&mut self, second: u64, index: FlowIndex) {
+        let flow = &self.table[index];
+        if flow.hash() == 0 || flow.timer_s != second as u32 {
+            return;
+        }
+        let until = flow.last_ns.saturating_add(self.idle_timeout_ns(flow));
+        let active = i64::from(self.config.timeouts.active_s) * 1_000_000_000;
+        if until < self.now_ns {
+            let reason = if flow.is_closed() { EndReason::Closed } else { EndReason::Idle };
+            self.end(index, reason);
+        } else {
+            if active > 0 && flow.first_ns.saturating_add(active) <= self.now_ns {
+                self.write_part(index);
+            }
+            self.arm(index, until);
+        }
     }
 
     /// Ends flows that had no packet since chunk `oldest`: the table is over its budget.

@@ -255,6 +255,9 @@ impl Table {
         let mut classes_of: HashMap<Bits, u16> = HashMap::new();
         let mut offsets = Vec::new();
         let mut short = Vec::new();
+        // How many of the first bytes a pattern looks at.
+        let looks_to =
+            |p: &Pattern| p.tests.iter().map(|t| t.offset as usize + 1).fold(p.prefix.len(), usize::max);
         for offset in 0..OFFSET_MAX {
             let looks =
                 |p: &Pattern| offset < p.prefix.len() || p.tests.iter().any(|t| t.offset as usize == offset);
@@ -272,18 +275,19 @@ impl Table {
                     allowed[usize::from(byte)][i / 64] |= 1 << (i % 64);
                 }
             }
-            let mut classes = Box::new([0u16; 256]);
-            for (class, set) in classes.iter_mut().zip(allowed) {
-                *class = *classes_of.entry(set).or_insert_with(|| {
+            let mut class_of = |set| {
+                *classes_of.entry(set).or_insert_with(|| {
                     sets.push(set);
                     (sets.len() - 1) as u16
-                });
+                })
+            };
+            let base_class = class_of(base);
+            let mut classes = Box::new([base_class; 256]);
+            for (class, set) in classes.iter_mut().zip(allowed).filter(|(_, set)| *set != base) {
+                *class = class_of(set);
             }
             offsets.push((offset, classes));
-            short.push(bits_of(&patterns, |p| {
-                !(offset..OFFSET_MAX)
-                    .any(|o| o < p.prefix.len() || p.tests.iter().any(|t| t.offset as usize == o))
-            }));
+            short.push(bits_of(&patterns, |p| looks_to(p) <= offset));
         }
         let lengths = (0..LENGTH_CLASSES)
             .map(|class| {
