@@ -73,9 +73,13 @@ fn in_steps(table: &mut Table<Hot>, hasher: &FlowHasher, keys: &[FlowKey]) -> us
             let hash = hasher.hash(key);
             *step = (hash, table.first_guess(hash));
         }
-        steps[..group.len()].iter().for_each(|(_, guess)| table.touch(*guess));
+        steps[..group.len()].iter().filter_map(|(_, guess)| table.guessed(*guess)).for_each(Flow::touch);
         for ((hash, guess), key) in steps.iter().zip(group) {
-            if let Some(index) = table.find_at(*guess, *hash, key) {
+            let index = match table.guessed(*guess) {
+                Some(flow) if flow.is_of(*hash, key) => Some(*guess),
+                _ => table.find(*hash, key),
+            };
+            if let Some(index) = index {
                 count(&mut table[index]);
                 found += 1;
             }

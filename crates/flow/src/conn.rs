@@ -207,6 +207,18 @@ impl<X> Flow<X> {
         }
     }
 
+    /// True if it is the flow of this key, which has this hash.
+    #[inline]
+    pub fn is_of(&self, hash: u64, key: &FlowKey) -> bool {
+        self.hash == hash && self.key == *key
+    }
+
+    /// Brings it into the cache, all of its lines.
+    #[inline]
+    pub fn touch(&self) {
+        std::hint::black_box((self.hash, self.sides[0].packets, self.first_packet));
+    }
+
     /// The hash of its key.
     pub fn hash(&self) -> u64 {
         self.hash

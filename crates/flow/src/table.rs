@@ -22,14 +22,16 @@ struct Slot {
 }
 
 /// Flows by key. Lookups take the hash from the caller, so that a batch can be looked up in steps whose cache misses
-/// overlap: [`first_guess`](Self::first_guess) for all packets, then [`touch`](Self::touch), then
-/// [`find_at`](Self::find_at).
+/// overlap: [`first_guess`](Self::first_guess) for all packets, then [`Flow::touch`] for what was
+/// [`guessed`](Self::guessed), and then each packet's work.
 #[derive(Debug)]
 pub struct Table<X> {
     slots: Vec<Slot>,
     /// Slots that are not EMPTY.
     used: usize,
-    chunks: Vec<Vec<Flow<X>>>,
+    chunks: Vec<Box<[Flow<X>; CHUNK]>>,
+    /// Flows that were ever used; those beyond are blank.
+    begun: usize,
     free: Vec<FlowIndex>,
     live: usize,
 }
@@ -40,6 +42,7 @@ impl<X> Default for Table<X> {
             slots: vec![Slot { tag: 0, flow: EMPTY }; 1024],
             used: 0,
             chunks: Vec::new(),
+            begun: 0,
             free: Vec::new(),
             live: 0,
         }
@@ -69,23 +72,6 @@ impl<X> Table<X> {
         (guess < REMOVED).then(|| &self[guess])
     }
 
-    /// Brings a guessed flow into the cache, all of its lines.
-    #[inline]
-    pub fn touch(&self, guess: FlowIndex) {
-        if let Some(flow) = self.guessed(guess) {
-            std::hint::black_box((flow.hash, flow.sides[0].packets, flow.first_packet));
-        }
-    }
-
-    /// The flow of a key, which is first looked for where `guess` says.
-    #[inline]
-    pub fn find_at(&self, guess: FlowIndex, hash: u64, key: &FlowKey) -> Option<FlowIndex> {
-        match self.guessed(guess) {
-            Some(flow) if flow.hash == hash && flow.key == *key => Some(guess),
-            _ => self.find(hash, key),
-        }
-    }
-
     /// The flow of a key.
     pub fn find(&self, hash: u64, key: &FlowKey) -> Option<FlowIndex> {
         let mask = self.slots.len() - 1;
@@ -104,27 +90,21 @@ impl<X> Table<X> {
     }
 
     /// Adds a flow whose key is not in the table.
-    pub fn insert(&mut self, hash: u64, flow: Flow<X>) -> FlowIndex {
+    pub fn insert(&mut self, hash: u64, flow: Flow<X>) -> FlowIndex
+    where
+        X: Default,
+    {
         if (self.used + 1) * 4 > self.slots.len() * 3 {
             self.rebuild();
         }
-        let index = match self.free.pop() {
-            Some(index) => {
-                self[index] = flow;
-                index
+        let index = self.free.pop().unwrap_or_else(|| {
+            if self.begun == self.chunks.len() * CHUNK {
+                self.chunks.push(blank_chunk());
             }
-            None => {
-                if self.chunks.last().is_none_or(|c| c.len() == CHUNK) {
-                    self.chunks.push(Vec::with_capacity(CHUNK));
-                }
-                let n = (self.chunks.len() - 1) * CHUNK;
-                // There is a last chunk: it was pushed above if there was none with room.
-                #[allow(clippy::unwrap_used)]
-                let chunk = self.chunks.last_mut().unwrap();
-                chunk.push(flow);
-                (n + chunk.len() - 1) as FlowIndex
-            }
-        };
+            self.begun += 1;
+            (self.begun - 1) as FlowIndex
+        });
+        self[index] = flow;
         self[index].hash = hash;
         self.place(hash, index);
         self.live += 1;
@@ -182,6 +162,15 @@ impl<X> Table<X> {
             live.map(move |(i, _)| (c * CHUNK + i) as FlowIndex)
         })
     }
+}
+
+/// A chunk of flows that were never used.
+fn blank_chunk<X: Default>() -> Box<[Flow<X>; CHUNK]> {
+    let blank = |_| Flow::new(FlowKey::default(), true, 0, 0, X::default());
+    let flows: Box<[Flow<X>]> = (0..CHUNK).map(blank).collect();
+    // It has that many.
+    #[allow(clippy::unwrap_used)]
+    flows.try_into().ok().unwrap()
 }
 
 impl<X> Index<FlowIndex> for Table<X> {

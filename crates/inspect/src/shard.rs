@@ -250,24 +250,25 @@ impl Shard {
 
     /// Brings flows and what hangs from them into the cache, level by level, so that the misses of a group overlap.
     #[inline]
-    fn touch(&self, flows: impl Iterator<Item = FlowIndex> + Clone) {
-        flows.clone().for_each(|flow| self.table.touch(flow));
-        let hot = |flow| self.table.guessed(flow).map(|flow| &flow.x);
-        for hot in flows.clone().filter_map(hot) {
-            if let Some(found) = &hot.found {
-                black_box(found.findings.fields.len());
-            }
-            if let Some(work) = &hot.work {
-                black_box(work.driver.is_some());
+    fn touch(&self, flows: impl Iterator<Item = FlowIndex>) {
+        let (mut waiting, mut n) = ([0; GROUP], 0);
+        for index in flows {
+            let Some(flow) = self.table.guessed(index) else { continue };
+            flow.touch();
+            // Nothing hangs from most flows of most captures but what was found.
+            if flow.x.work.is_some() {
+                waiting[n % GROUP] = index;
+                n += 1;
             }
         }
-        for work in flows.filter_map(hot).filter_map(|hot| hot.work.as_ref()) {
-            if let Some(streams) = &work.streams {
-                black_box(streams.each_ref().map(Reassembler::position));
-            }
-            if let Some(driver) = &work.driver {
-                black_box(driver.has_switched());
-            }
+        let waiting = &waiting[..n.min(GROUP)];
+        for hot in waiting.iter().map(|index| &self.table[*index].x) {
+            black_box(hot.found.as_ref().map(|found| found.findings.fields.len()));
+            black_box(hot.work.as_ref().map(|work| work.driver.is_some()));
+        }
+        for work in waiting.iter().filter_map(|index| self.table[*index].x.work.as_ref()) {
+            black_box(work.streams.as_ref().map(|streams| streams.each_ref().map(Reassembler::position)));
+            black_box(work.driver.as_ref().map(|driver| driver.has_switched()));
         }
     }
 
@@ -293,15 +294,9 @@ impl Shard {
 
     fn packet(&mut self, chunk: &Chunk, decoder: &Decoder, entry: &Entry, guess: FlowIndex) {
         let packet = &entry.packet;
-        let index = match self.table.find_at(guess, entry.hash, &packet.key) {
-            Some(index) => match self.over(index, packet) {
-                None => index,
-                Some(reason) => {
-                    self.end(index, reason);
-                    self.begin(entry, chunk, decoder)
-                }
-            },
-            None => self.begin(entry, chunk, decoder),
+        let index = match self.table.guessed(guess) {
+            Some(flow) if flow.is_of(entry.hash, &packet.key) && !may_be_over(flow, packet) => guess,
+            _ => self.find_or_begin(entry, chunk, decoder),
         };
         let flow = &mut self.table[index];
         let first_payload = packet.payload_len > 0 && !flow.x.flags.has(Flags::PAYLOAD);
@@ -321,19 +316,29 @@ impl Shard {
         }
     }
 
+    /// The packet's flow, where the guess was wrong or the flow may be over.
+    #[inline(never)]
+    fn find_or_begin(&mut self, entry: &Entry, chunk: &Chunk, decoder: &Decoder) -> FlowIndex {
+        let Some(index) = self.table.find(entry.hash, &entry.packet.key) else {
+            return self.begin(entry, chunk, decoder);
+        };
+        match self.over(index, &entry.packet) {
+            None => index,
+            Some(reason) => {
+                self.end(index, reason);
+                self.begin(entry, chunk, decoder)
+            }
+        }
+    }
+
     /// Why the flow that this packet's key leads to is over, if it is: the packet begins a new one.
-    #[inline]
     fn over(&self, index: FlowIndex, packet: &Packet) -> Option<EndReason> {
         let flow = &self.table[index];
-        let syn = packet.tcp.flags & (TcpHeader::SYN | TcpHeader::ACK) == TcpHeader::SYN;
-        let idle_ns = packet.ts_ns.saturating_sub(flow.last_ns);
-        if !syn && idle_ns <= SHORTEST_TIMEOUT_NS {
-            return None;
-        }
         // A new connection on the same ports: SYN alone, after the old one closed.
-        if syn && flow.key.protocol == TransportKind::TCP && flow.is_closed() {
+        if is_syn(packet) && flow.key.protocol == TransportKind::TCP && flow.is_closed() {
             return Some(EndReason::Closed);
         }
+        let idle_ns = packet.ts_ns.saturating_sub(flow.last_ns);
         (idle_ns > self.idle_timeout_ns(flow)).then_some(EndReason::Idle)
     }
 
@@ -940,6 +945,18 @@ impl Work {
     fn is_conflicting(&self) -> bool {
         self.streams.as_ref().is_some_and(|s| s.iter().any(Reassembler::is_conflicting))
     }
+}
+
+/// True for a packet that may begin a new flow with the key of an old one.
+#[inline]
+fn may_be_over(flow: &Flow<Hot>, packet: &Packet) -> bool {
+    is_syn(packet) || packet.ts_ns.saturating_sub(flow.last_ns) > SHORTEST_TIMEOUT_NS
+}
+
+/// True for TCP's first packet: SYN alone.
+#[inline]
+fn is_syn(packet: &Packet) -> bool {
+    packet.tcp.flags & (TcpHeader::SYN | TcpHeader::ACK) == TcpHeader::SYN
 }
 
 /// True if the sender of a flow's first packet is likely the client: its port is the higher, or nothing is known to
