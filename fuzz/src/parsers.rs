@@ -207,6 +207,7 @@ impl Player<'_> {
         };
         match progress {
             Progress::More => {}
+            Progress::Rest => self.driver = Driver::new(sink.label().unwrap_or(*label)),
             Progress::Finished => self.is_over = true,
             Progress::NotMine => {
                 *label = ProtocolId::Unknown;

@@ -94,7 +94,8 @@ impl<X> Table<X> {
     where
         X: Default,
     {
-        if (self.used + 1) * 4 > self.slots.len() * 3 {
+        // Few enough that a key which is not there is soon known not to be.
+        if (self.used + 1) * 5 > self.slots.len() * 3 {
             self.rebuild();
         }
         let index = self.free.pop().unwrap_or_else(|| {
@@ -143,9 +144,9 @@ impl<X> Table<X> {
         self.live -= 1;
     }
 
-    /// Makes the index anew, with room for twice the flows there are.
+    /// Makes the index anew, with a third of its places taken at most.
     fn rebuild(&mut self) {
-        let size = ((self.live + 1) * 2).next_power_of_two().max(1024);
+        let size = ((self.live + 1) * 3).next_power_of_two().max(1024);
         self.slots = vec![Slot { tag: 0, flow: EMPTY }; size];
         self.used = 0;
         for index in self.indices().collect::<Vec<_>>() {

@@ -54,7 +54,7 @@ pub(crate) struct Hot {
     flags: Flags,
 }
 
-/// Three booleans in a byte: the hot state has not one to spare.
+/// Booleans in a byte: the hot state has not one to spare.
 #[derive(Clone, Copy, Default)]
 struct Flags(u8);
 
@@ -65,6 +65,8 @@ impl Flags {
     const CONFIRMED: u8 = 2;
     /// A payload was seen.
     const PAYLOAD: u8 = 4;
+    /// The parser is gone until the next payload.
+    const RESTING: u8 = 8;
 
     fn has(self, flag: u8) -> bool {
         self.0 & flag != 0
@@ -299,9 +301,11 @@ impl Shard {
             _ => self.find_or_begin(entry, chunk, decoder),
         };
         let flow = &mut self.table[index];
-        let first_payload = packet.payload_len > 0 && !flow.x.flags.has(Flags::PAYLOAD);
-        if first_payload {
+        let flags = flow.x.flags;
+        let first_payload = packet.payload_len > 0 && !flags.has(Flags::PAYLOAD);
+        if first_payload || packet.payload_len > 0 && flags.has(Flags::RESTING) {
             flow.x.flags.set(Flags::PAYLOAD, true);
+            flow.x.flags.set(Flags::RESTING, false);
             flow.x.work = Some(Box::new(Work::new(flow)));
         }
         let retransmitted = flow.retransmitted;
@@ -645,7 +649,7 @@ impl Job<'_> {
         self.flow.missed_bytes = self.flow.missed_bytes.saturating_add(lost.min(u32::MAX.into()) as u32);
         self.work.driver = driver;
         match progress {
-            Progress::More => {
+            Progress::More | Progress::Rest => {
                 if self.work.driver.is_some() && stream.position() >= SETTLED_AFTER {
                     stream.settle();
                 }
@@ -783,7 +787,7 @@ impl Job<'_> {
         streams.iter_mut().filter(|s| s.position() >= SETTLED_AFTER).for_each(Reassembler::settle);
         self.work.streams = Some(streams);
         match progress {
-            Progress::More => {
+            Progress::More | Progress::Rest => {
                 self.work.identify = None;
                 self.work.driver = Some(driver);
                 true
@@ -810,6 +814,10 @@ impl Job<'_> {
             self.work.driver = Some(driver);
             return match progress {
                 Progress::More => true,
+                Progress::Rest => {
+                    self.flow.x.flags.set(Flags::RESTING, true);
+                    false
+                }
                 Progress::Finished => false,
                 Progress::NotMine => self.withdraw(),
             };
@@ -934,7 +942,9 @@ impl Work {
             Reassembler::picked_up
         };
         let streams = tcp.then(|| Box::new(flow.sides.map(|side| start(side.next_seq()))));
-        Self { last: [None; 2], identify: None, driver: None, streams }
+        // A flow that rested goes on where it was.
+        let driver = Driver::new(flow.x.label).map(Box::new);
+        Self { last: [None; 2], identify: None, driver, streams }
     }
 
     fn held_bytes(&self) -> usize {

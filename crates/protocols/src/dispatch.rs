@@ -12,7 +12,7 @@ use crate::{Dir, Probe, Protocol, ProtocolId, Transport, Verdict};
 
 /// The most patterns that fit.
 pub const PATTERNS_MAX: usize = WORDS * 64;
-const WORDS: usize = 8;
+const WORDS: usize = 4;
 
 type Bits = [u64; WORDS];
 

@@ -17,6 +17,8 @@ const SWITCHES_MAX: u8 = 4;
 pub enum Progress {
     /// More is wanted.
     More,
+    /// More datagrams are wanted, but a new driver can have them.
+    Rest,
     /// Nothing more is wanted from this flow.
     Finished,
     /// The parser says that it is another protocol.
@@ -240,7 +242,9 @@ impl Driver {
             return self.progress();
         };
         match parser.datagram(dir, bytes, out) {
-            Step::Consumed(_) | Step::Need(_) | Step::Skip(_) => return Progress::More,
+            // A new driver would begin with the flow's label, and not with what that gave way to.
+            Step::Rest if self.switches == 0 => return Progress::Rest,
+            Step::Consumed(_) | Step::Need(_) | Step::Skip(_) | Step::Rest => return Progress::More,
             Step::Switch(_, Some(to)) if self.switches < SWITCHES_MAX => {
                 self.switches += 1;
                 match to.get().parser {

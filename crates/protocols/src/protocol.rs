@@ -278,6 +278,9 @@ pub enum Step {
     /// The next so many bytes, counted from the start of what it was given, are of no interest (a body). They may
     /// never be looked at; the parser is called again with what follows them.
     Skip(u64),
+    /// Datagrams: it read this one and has nothing in mind. Whatever comes next, a new parser does as well, so this one
+    /// need not be kept until then.
+    Rest,
     /// Nothing more is wanted from this direction.
     Done,
     /// Nothing more is wanted from this flow.

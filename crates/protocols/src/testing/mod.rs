@@ -205,6 +205,7 @@ impl<'a> Flow<'a> {
                 };
                 match progress {
                     Progress::More => {}
+                    Progress::Rest => driver = Driver::new(label),
                     Progress::Finished => over = true,
                     Progress::NotMine => {
                         rejected.iter_mut().for_each(|r| r.insert(label));

@@ -223,7 +223,7 @@ pub fn look(name: &Name<'_>) -> Look {
 }
 
 /// Counts the payload of one flow's queries.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tunnel {
     names: u8,
     last: u32,

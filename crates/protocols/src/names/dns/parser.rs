@@ -83,6 +83,8 @@ impl<'a> Answers<'a> {
 pub(in crate::names) struct Messages {
     flavour: Flavour,
     asked: Option<Asked>,
+    /// The response to it was seen.
+    answered: bool,
     /// What the client's OPT record says, once there was one.
     announced: Option<u16>,
     tunnel: measure::Tunnel,
@@ -94,6 +96,7 @@ impl Messages {
         Self {
             flavour,
             asked: None,
+            answered: false,
             announced: None,
             tunnel: measure::Tunnel::default(),
             waiting: Vec::new(),
@@ -130,15 +133,22 @@ impl Messages {
         if header.is_response() {
             self.response(&header, first, name, answers, out);
             self.large(bytes.len(), datagram, opt.is_some(), out);
+            self.answered |= known;
         } else {
             if self.flavour == Flavour::Dns && datagram && bytes.len() > 512 {
                 out.risk(&DNS_LARGE_PACKET, || format!("query.bytes={}", bytes.len()));
             }
             self.asked = Some(Asked { id: header.id, name, at_ns: out.now_ns() });
+            self.answered = false;
             self.announced = opt.map(|(size, _)| size).or(self.announced);
             self.wait(&header, first, out);
         }
         trouble
+    }
+
+    /// True once the query was answered and nothing else is worth remembering: most flows have no second one.
+    fn is_at_rest(&self) -> bool {
+        self.answered && self.waiting.is_empty() && self.tunnel == measure::Tunnel::default()
     }
 
     /// Takes in what a question tells.
@@ -416,6 +426,7 @@ impl Messages {
 impl Parser for Messages {
     fn datagram(&mut self, _: Dir, bytes: &[u8], out: &mut Sink<'_>) -> Step {
         match self.message(bytes, true, out) {
+            Ok(()) if self.is_at_rest() => return Step::Rest,
             Ok(()) => {}
             // One broken datagram says nothing about the next: go on.
             Err(Trouble::Short) => {
