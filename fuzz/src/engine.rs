@@ -84,7 +84,7 @@ struct Seen {
 
 impl RecordSink for Seen {
     fn flow(&mut self, record: Box<FlowRecord>) {
-        self.flows.push(record);
+        self.flows.push(*record);
     }
 
     fn event(&mut self, event: EventRecord) {
@@ -134,7 +134,7 @@ fn written(seen: &Seen) {
         let to = Destination::Path(path.clone());
         let written = daylight_store::open(format, columns().iter().collect(), &to).and_then(|mut writer| {
             seen.events.iter().for_each(|event| writer.event(event.clone()));
-            seen.flows.iter().for_each(|flow| writer.flow(flow.clone()));
+            seen.flows.iter().for_each(|flow| writer.flow(Box::new(flow.clone())));
             writer.finish()
         });
         match written {
