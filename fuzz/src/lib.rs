@@ -19,8 +19,11 @@ pub mod script;
 
 use daylight_protocols::Family;
 
-/// Every target: its name, and what must hold.
-pub const TARGETS: &[(&str, fn(&[u8]))] = &[
+/// A target: its name, and what must hold.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// Every target.
+pub const TARGETS: &[Target] = &[
     ("capture", capture::run),
     ("catalog", catalog::run),
     ("database", |data| parsers::run(Family::Database, data)),

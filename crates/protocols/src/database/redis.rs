@@ -67,6 +67,11 @@ const BULK_MAX: u64 = 512 << 20;
 /// An answer up to this size is searched for the server's version.
 const INFO_MAX: u64 = 8 * 1024;
 
+/// A line that is not longer than that, however much there is.
+fn bounded_line(bytes: &[u8]) -> Option<(&[u8], usize)> {
+    line(bytes.get(..=LINE_MAX).unwrap_or(bytes))
+}
+
 /// A number after a type byte: `*3\r\n`. `None` if it is none; `Err(())` if the line's end is not there yet.
 fn count(bytes: &[u8], kind: u8) -> Option<Result<(u64, usize), ()>> {
     if bytes.first().is_some_and(|b| *b != kind) {
@@ -239,7 +244,7 @@ impl Redis {
     }
 
     fn inline(&mut self, bytes: &[u8], out: &mut Sink<'_>) -> Step {
-        let Some((text, used)) = line(bytes) else {
+        let Some((text, used)) = bounded_line(bytes) else {
             return if bytes.len() > LINE_MAX { Step::Malformed(0) } else { Step::Need(bytes.len() + 1) };
         };
         if text.iter().any(u8::is_ascii_control) {
@@ -334,7 +339,7 @@ impl Redis {
         if !b"+-:$*_#,(!=%~>|".contains(&bytes[0]) {
             return Step::Malformed(0);
         }
-        let Some((text, used)) = line(bytes) else {
+        let Some((text, used)) = bounded_line(bytes) else {
             if bytes.len() > LINE_MAX {
                 return Step::Done;
             }

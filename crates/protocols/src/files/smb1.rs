@@ -201,14 +201,16 @@ impl Parser for Smb1 {
             out.relabel(ProtocolId::Smb2);
             return Step::Switch(0, Some(ProtocolId::Smb2));
         }
-        // File content is of no interest.
-        let bulk = matches!(bytes.get(8), Some(0x0a | 0x0b | 0x2e | 0x2f));
-        let wanted = 4 + len.min(if bulk { HEADER } else { LOOK_MAX });
-        if bytes.len() < wanted.max(9) {
-            return Step::Need(wanted.max(9));
+        let wanted = 4 + len.min(HEADER);
+        if bytes.len() < wanted {
+            return Step::Need(wanted);
         }
-        if header(&bytes[4..wanted]).is_none() {
-            return self.lost(dir, 4);
+        let Some(h) = header(&bytes[4..wanted]) else { return self.lost(dir, 4) };
+        // File content is of no interest.
+        let bulk = matches!(h.command, 0x0a | 0x0b | 0x2e | 0x2f);
+        let wanted = if bulk { wanted } else { 4 + len.min(LOOK_MAX) };
+        if bytes.len() < wanted {
+            return Step::Need(wanted);
         }
         self.message(dir, &bytes[4..wanted], out);
         self.messages += 1;

@@ -369,16 +369,22 @@ impl Smtp {
         let Sending::Chunk(left, last) = self.sending else { return Step::Done };
         let here = bytes.get(..left as usize).unwrap_or(bytes);
         let whole = here.len() as u64 == left;
-        let used = match here.iter().rposition(|b| *b == b'\n') {
-            _ if whole || here.len() >= lines::LINE_MAX => here.len(),
-            Some(end) => end + 1,
-            None => return Step::Need(here.len() + 1),
-        };
-        for line in here[..used].split_inclusive(|b| *b == b'\n') {
+        let mut used = 0;
+        while used < here.len() {
+            let rest = &here[used..];
+            let (line, n) = match lines::next(rest) {
+                Line::Whole(line, n) => (line, n),
+                Line::Partial(_) if whole => (rest, rest.len()),
+                Line::Partial(n) if used == 0 => return Step::Need(n),
+                Line::Partial(_) => break,
+                // Read in parts, as if there were lines of that length.
+                Line::TooLong => (&rest[..lines::LINE_MAX], lines::LINE_MAX),
+            };
             self.message.line(line.trim_ascii_end());
+            used += n;
         }
         self.sending = Sending::Chunk(left - used as u64, last);
-        if whole {
+        if used as u64 == left {
             self.sending = Sending::Commands;
             if last {
                 self.end(out);

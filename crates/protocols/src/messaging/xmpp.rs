@@ -139,6 +139,7 @@ enum Wanted {
 
 impl Parser for Xmpp {
     fn stream(&mut self, dir: Dir, bytes: &[u8], out: &mut Sink<'_>) -> Step {
+        let bytes = bytes.get(..TAG_MAX).unwrap_or(bytes);
         let Some(at) = bytes.iter().position(|b| *b == b'<') else {
             // Text, or white space that keeps the connection open. What was before a tag is only read with it.
             return if bytes.len() >= TAG_MAX {

@@ -221,12 +221,13 @@ impl Parser for Syslog {
         if bytes[0].is_ascii_digit() {
             return self.counted(bytes, out);
         }
-        let Some(end) = bytes.iter().position(|b| *b == b'\n') else {
-            if bytes.len() < LINE_MAX {
-                return Step::Need(bytes.len() + 1);
+        let line = bytes.get(..LINE_MAX).unwrap_or(bytes);
+        let Some(end) = line.iter().position(|b| *b == b'\n') else {
+            if line.len() < LINE_MAX {
+                return Step::Need(line.len() + 1);
             }
-            self.message(bytes, out);
-            return Step::Consumed(bytes.len());
+            self.message(line, out);
+            return Step::Consumed(line.len());
         };
         // Lines without a priority go on with the message before them.
         self.message(&bytes[..end], out);
@@ -246,15 +247,20 @@ impl Syslog {
 
     fn counted(&mut self, bytes: &[u8], out: &mut Sink<'_>) -> Step {
         let Some((length, used)) = octet_count(bytes) else {
-            let digits = bytes.len() < 6 && bytes.iter().all(u8::is_ascii_digit);
+            let line = bytes.get(..LINE_MAX).unwrap_or(bytes);
+            let digits = line.len() < 6 && line.iter().all(u8::is_ascii_digit);
             // A line that happens to begin with a digit.
-            return match bytes.iter().position(|b| *b == b'\n') {
-                _ if digits => Step::Need(bytes.len() + 1),
+            return match line.iter().position(|b| *b == b'\n') {
+                _ if digits => Step::Need(line.len() + 1),
                 Some(end) => Step::Consumed(end + 1),
-                None if bytes.len() < LINE_MAX => Step::Need(bytes.len() + 1),
-                None => Step::Consumed(bytes.len()),
+                None if line.len() < LINE_MAX => Step::Need(line.len() + 1),
+                None => Step::Consumed(line.len()),
             };
         };
+        // It is a count if a priority follows it.
+        if bytes.len() == used {
+            return Step::Need(used + 1);
+        }
         let want = used + length.min(HEAD_MAX);
         let Some(message) = bytes.get(used..want) else { return Step::Need(want) };
         out.set(OCTET_COUNTING, true);

@@ -118,7 +118,7 @@ impl Parser for Stratum {
         if bytes[0] != b'{' {
             return Step::Malformed(0);
         }
-        let Some(object) = object(bytes) else {
+        let Some(object) = object(bytes.get(..OBJECT_MAX).unwrap_or(bytes)) else {
             return if bytes.len() < OBJECT_MAX { Step::Need(bytes.len() + 1) } else { Step::Malformed(0) };
         };
         self.read(dir, object, out);

@@ -59,12 +59,13 @@ enum Piece<'a> {
 fn piece(bytes: &[u8]) -> Result<(Piece<'_>, usize), Option<usize>> {
     match bytes {
         [IAC, 251..=254, option, ..] => Ok((Piece::Option(bytes[1], *option), 3)),
-        [IAC] | [IAC, 250..=254] => Err(Some(3)),
+        [IAC] => Err(Some(2)),
+        [IAC, 250..=254] => Err(Some(3)),
         [IAC, SB, option, rest @ ..] => {
             let end = rest.windows(2).position(|w| w == [IAC, SE]);
             match end {
                 Some(n) if n <= SUBNEGOTIATION_MAX => Ok((Piece::Parameters(*option, &rest[..n]), n + 5)),
-                None if rest.len() < SUBNEGOTIATION_MAX => Err(Some(bytes.len() + 1)),
+                None if rest.len() < SUBNEGOTIATION_MAX + 2 => Err(Some(bytes.len() + 1)),
                 _ => Err(None),
             }
         }
@@ -173,6 +174,7 @@ impl Parser for Telnet {
             Err(Some(n)) => return Step::Need(n),
             Err(None) => return Step::Malformed(0),
         };
+        let left = READ_MAX - self.read;
         self.read += used as u64;
         match piece {
             Piece::Option(verb, option) => {
@@ -201,6 +203,7 @@ impl Parser for Telnet {
             }
             Piece::Parameters(..) | Piece::Command => {}
             Piece::Text(text) => {
+                let text = text.get(..left as usize).unwrap_or(text);
                 let over = match dir {
                     Dir::Client => self.typed(text, out),
                     Dir::Server => {
@@ -213,7 +216,7 @@ impl Parser for Telnet {
                 }
             }
         }
-        if self.read > READ_MAX { Step::Finished } else { Step::Consumed(used) }
+        if self.read >= READ_MAX { Step::Finished } else { Step::Consumed(used) }
     }
 }
 

@@ -193,8 +193,9 @@ impl Socks {
         let mut c = Cursor::new(bytes);
         match self.client {
             State::Greeting if bytes[0] == 4 => {
-                let Some(Request4 { len, user, name }) = request4(bytes) else {
-                    return (bytes.len() > 1024).then_some(Step::Malformed(0));
+                let head = bytes.get(..=1024).unwrap_or(bytes);
+                let Some(Request4 { len, user, name }) = request4(head) else {
+                    return (head.len() > 1024).then_some(Step::Malformed(0));
                 };
                 self.version4 = true;
                 self.client = State::Data;

@@ -222,6 +222,7 @@ impl Parser for Tds {
                 && kind == 0x04
                 && dir == Dir::Server
                 && !self.inside[1]
+                && length > 8
                 && bytes.get(8) == Some(&0x16);
         let want = if handshake { length } else { length.min(READ_MAX) };
         let Some(body) = bytes.get(8..want) else { return Step::Need(want) };

@@ -207,8 +207,8 @@ impl Parser for Sip {
         if bytes == b"\r" {
             return Step::Need(2);
         }
-        let Some(head) = head_len(bytes) else {
-            return if bytes.len() > HEAD_MAX { Step::Malformed(0) } else { Step::Need(bytes.len() + 1) };
+        let Some(head) = head_len(bytes.get(..HEAD_MAX).unwrap_or(bytes)) else {
+            return if bytes.len() >= HEAD_MAX { Step::Malformed(0) } else { Step::Need(bytes.len() + 1) };
         };
         let body = content_length(&bytes[..head]).unwrap_or(0);
         let whole = head.saturating_add(body);

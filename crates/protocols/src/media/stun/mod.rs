@@ -211,7 +211,8 @@ impl Parser for Stun {
             Some(framing) => framing,
             None => match framing(bytes) {
                 Some(framing) => *self.framing.insert(framing),
-                None if bytes.len() < 4 + HEADER => return Step::Need(4 + HEADER),
+                // The magic cookie ends after 8, 10 or 12 bytes.
+                None if bytes.len() < 12 => return Step::Need((bytes.len() + 1).next_multiple_of(2).max(8)),
                 None => return Step::Done,
             },
         };

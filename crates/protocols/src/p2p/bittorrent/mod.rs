@@ -149,10 +149,46 @@ impl Parser for Bittorrent {
             }
             return Step::Consumed(HANDSHAKE_LEN);
         }
-        self.messages[dir.index()] += 1;
-        if self.messages[dir.index()] > MESSAGES_MAX {
+        if self.messages[dir.index()] == MESSAGES_MAX {
             return Step::Done;
         }
+        let step = self.message(dir, bytes, out);
+        if !matches!(step, Step::Need(_)) {
+            self.messages[dir.index()] += 1;
+        }
+        step
+    }
+
+    fn datagram(&mut self, dir: Dir, bytes: &[u8], out: &mut Sink<'_>) -> Step {
+        self.seen += 1;
+        let understood = if bytes.first() == Some(&b'd') {
+            dht(bytes, out)
+        } else if bytes.starts_with(SEARCH) {
+            search(bytes, out);
+            true
+        } else if bytes.starts_with(TRACKER_MAGIC) || self.tracker {
+            self.tracker = true;
+            tracker(dir, bytes, out)
+        } else if let Some(packet) = utp::parse(bytes) {
+            out.push(KIND, "utp");
+            if packet.payload.starts_with(HANDSHAKE) && packet.payload.len() >= HANDSHAKE_LEN {
+                handshake(dir, packet.payload, out);
+            }
+            true
+        } else {
+            false
+        };
+        self.spoke[dir.index()] |= understood;
+        if self.spoke == [true; 2] {
+            out.confirm();
+        }
+        if self.seen < DATAGRAMS_MAX { Step::Consumed(bytes.len()) } else { Step::Finished }
+    }
+}
+
+impl Bittorrent {
+    /// A peer's message after its handshake: length, type, content.
+    fn message(&self, dir: Dir, bytes: &[u8], out: &mut Sink<'_>) -> Step {
         let [a, b, c, d, rest @ ..] = bytes else { return Step::Need(4) };
         let len = u32::from_be_bytes([*a, *b, *c, *d]);
         // Blocks are 16 KiB, and bit fields of large torrents longer: neither is read.
@@ -191,32 +227,6 @@ impl Parser for Bittorrent {
             };
         }
         Step::Consumed(4 + len)
-    }
-
-    fn datagram(&mut self, dir: Dir, bytes: &[u8], out: &mut Sink<'_>) -> Step {
-        self.seen += 1;
-        let understood = if bytes.first() == Some(&b'd') {
-            dht(bytes, out)
-        } else if bytes.starts_with(SEARCH) {
-            search(bytes, out);
-            true
-        } else if bytes.starts_with(TRACKER_MAGIC) || self.tracker {
-            self.tracker = true;
-            tracker(dir, bytes, out)
-        } else if let Some(packet) = utp::parse(bytes) {
-            out.push(KIND, "utp");
-            if packet.payload.starts_with(HANDSHAKE) && packet.payload.len() >= HANDSHAKE_LEN {
-                handshake(dir, packet.payload, out);
-            }
-            true
-        } else {
-            false
-        };
-        self.spoke[dir.index()] |= understood;
-        if self.spoke == [true; 2] {
-            out.confirm();
-        }
-        if self.seen < DATAGRAMS_MAX { Step::Consumed(bytes.len()) } else { Step::Finished }
     }
 }
 

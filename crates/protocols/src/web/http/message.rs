@@ -109,6 +109,17 @@ pub fn status_line(line: &[u8]) -> Option<StatusLine<'_>> {
     Some(StatusLine { minor, code, reason: reason.trim_ascii() })
 }
 
+/// A request line, or a status line at the end of content that has no line end of its own. Content may quote a status
+/// line: after other bytes its reason must be plain words up to the line's end.
+pub fn start_within(line: &[u8]) -> Option<&[u8]> {
+    if request_line(line).is_some() || status_line(line).is_some() {
+        return Some(line);
+    }
+    let at = line.windows(7).rposition(|w| w == b"HTTP/1.")?;
+    let is_plain = |b: &u8| b.is_ascii_alphabetic() || matches!(b, b' ' | b'-');
+    status_line(&line[at..]).filter(|s| s.reason.iter().all(is_plain)).map(|_| &line[at..])
+}
+
 /// Splits a header line. `None` if there is no colon, or no name before it.
 pub fn header_line(line: &[u8]) -> Option<(&[u8], &[u8])> {
     let colon = line.iter().position(|b| *b == b':')?;
@@ -259,6 +270,20 @@ mod tests {
         assert_eq!(absolute_authority(b"http://a.example:81/x?u=http://b/"), Some(&b"a.example:81"[..]));
         assert_eq!(absolute_authority(b"/x?u=http://b/"), None);
         assert_eq!(absolute_authority(b"*"), None);
+    }
+
+    #[test]
+    fn where_a_message_begins_after_a_gap() {
+        for (line, start) in [
+            (&b"GET /a HTTP/1.1"[..], Some(&b"GET /a HTTP/1.1"[..])),
+            (b"HTTP/1.1 404 <not here>", Some(b"HTTP/1.1 404 <not here>")),
+            (b"\x89PNG\x00HTTP/1.1 200 OK", Some(b"HTTP/1.1 200 OK")),
+            (b"<pre>HTTP/1.1 200 OK</pre>", None),
+            (b"\"GET / HTTP/1.1\"", None),
+            (b"HTTP/1.", None),
+        ] {
+            assert_eq!(start_within(line), start, "{}", line.escape_ascii());
+        }
     }
 
     #[test]

@@ -34,7 +34,7 @@ enum State {
     /// The line end after a chunk.
     ChunkEnd,
     Trailers,
-    /// Out of step after a gap or an error, until a message begins where bytes arrive.
+    /// Out of step after a gap or an error, until a line begins a message.
     Lost,
     /// The client's bytes after CONNECT or an upgrade belong to whatever comes: they wait for the response.
     Held,
@@ -171,6 +171,13 @@ impl Http {
                 Next::Go
             }
             State::Trailers if line.is_empty() => self.message_done(dir, out),
+            State::Lost => match message::start_within(line) {
+                Some(start) => {
+                    half.state = State::Start;
+                    self.line(dir, start, out)
+                }
+                None => Next::Go,
+            },
             _ => Next::Go,
         }
     }
@@ -430,18 +437,6 @@ impl Parser for Http {
             match half.state {
                 State::Held if at > 0 => return Step::Consumed(at),
                 State::Held => return Step::Need(bytes.len() + 1),
-                State::Lost => {
-                    let starts = rest.starts_with(b"HTTP/1.")
-                        || rest
-                            .split(|b| *b == b' ')
-                            .next()
-                            .is_some_and(|m| message::method_name(m).is_some());
-                    if !starts {
-                        return Step::Consumed(bytes.len());
-                    }
-                    half.line.clear();
-                    half.state = State::Start;
-                }
                 State::Length(left) | State::Chunk(left) => {
                     let n = usize::try_from(left).unwrap_or(usize::MAX).min(rest.len());
                     let side = if half.message.response { Dir::Server } else { Dir::Client };
@@ -461,11 +456,22 @@ impl Parser for Http {
                     }
                     return Step::Consumed(bytes.len());
                 }
-                State::Start | State::Headers | State::ChunkSize | State::ChunkEnd | State::Trailers => {
+                State::Start
+                | State::Headers
+                | State::ChunkSize
+                | State::ChunkEnd
+                | State::Trailers
+                | State::Lost => {
                     let end = rest.iter().position(|b| *b == b'\n');
                     let n = end.map_or(rest.len(), |end| end + 1);
                     if half.line.len() + n > LINE_BYTES_MAX {
-                        return Step::Malformed(at);
+                        if half.state != State::Lost {
+                            return Step::Malformed(at);
+                        }
+                        // Content: so much of it begins no message.
+                        at += LINE_BYTES_MAX - half.line.len();
+                        half.line.clear();
+                        continue;
                     }
                     at += n;
                     if end.is_none() || !half.line.is_empty() {

@@ -313,7 +313,7 @@ fn gaps_within_bodies_and_between() {
     );
     assert_eq!(driver.gap(Dir::Server, 50, &mut sink), Progress::More);
     assert_eq!(
-        driver.stream(&dispatcher, Dir::Server, b"in the midst of something\r\n", &mut sink),
+        driver.stream(&dispatcher, Dir::Server, b"in the midst\r\nof something", &mut sink),
         Progress::More
     );
     assert_eq!(

@@ -300,7 +300,7 @@ impl Parser for Http2 {
                 return Step::Consumed(PREFACE.len());
             }
             if PREFACE.starts_with(bytes) {
-                return Step::Need(PREFACE.len());
+                return Step::Need(bytes.len() + 1);
             }
         }
         half.started = true;

@@ -121,14 +121,17 @@ impl Tls {
         let mut buffer = std::mem::take(&mut half.partial);
         if buffer.is_empty() {
             let (used, ok) = self.messages(dir, data, out);
-            // What is left over is less than a record, plus less than a message's header.
-            self.halves[dir.index()].partial.extend_from_slice(&data[used..]);
+            // What is left over is less than a record, plus less than a message's header. After a broken message it is
+            // none, and how much of it there is depends on the segments.
+            if ok {
+                self.halves[dir.index()].partial.extend_from_slice(&data[used..]);
+            }
             return ok;
         }
         // Never more than what makes the message longer than is kept, plus one record.
         buffer.extend_from_slice(data);
         let (used, ok) = self.messages(dir, &buffer, out);
-        if used < buffer.len() {
+        if ok && used < buffer.len() {
             buffer.drain(..used);
             self.halves[dir.index()].partial = buffer;
         }
@@ -195,7 +198,7 @@ impl Tls {
     fn ssl2(&mut self, dir: Dir, bytes: &[u8], out: &mut Sink<'_>) -> Option<Step> {
         let [high, low, kind, ..] = bytes else { return None };
         let len = 2 + usize::from(u16::from_be_bytes([high & 0x7f, *low]));
-        if len < 5 || *kind != 1 && *kind != 4 {
+        if !(*kind == 1 && len >= 5 || *kind == 4 && len >= 7) {
             return None;
         }
         if bytes.len() < len.min(7) {
