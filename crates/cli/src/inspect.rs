@@ -146,8 +146,7 @@ fn read_all(
             Ok(stats) => run.read.push(Read { name, stats }),
             Err(error) => {
                 run.failed += 1;
-                let cause = error.cause.as_ref().map(|c| format!(": {c}")).unwrap_or_default();
-                let message = format!("{}: {error}{cause}", path.display());
+                let message = error.to_string();
                 if files.len() > 1 {
                     let _ = writeln!(io::stderr(), "daylight: {message}");
                 }

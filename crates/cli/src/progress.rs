@@ -61,9 +61,12 @@ impl Progress {
 
     fn bar(&self, total: u64) -> ProgressBar {
         let (length, template) = if total > 0 {
-            (Some(total), "{msg} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta}")
+            (
+                Some(total),
+                "{msg} {wide_bar} {decimal_bytes}/{decimal_total_bytes} {decimal_bytes_per_sec} {eta}",
+            )
         } else {
-            (None, "{msg} {spinner} {bytes} {bytes_per_sec}")
+            (None, "{msg} {spinner} {decimal_bytes} {decimal_bytes_per_sec}")
         };
         let bar = ProgressBar::with_draw_target(length, ProgressDrawTarget::stderr());
         // The templates are constants; a wrong one would leave the default style.

@@ -229,3 +229,33 @@ fn a_table_over_its_budget_ends_idle_flows_early_and_stays_bounded() {
     let (two, _) = capture.run_with(config(2));
     assert_eq!(one, two);
 }
+
+#[test]
+fn a_dns_flow_that_rested_goes_on() {
+    let client = ([10, 0, 0, 1], 40000);
+    let mut capture = Capture::new();
+    for (id, name) in [(1, "one.example.com"), (2, "two.example.com")] {
+        let address = [192, 0, 2, id as u8];
+        capture.udp(client, RESOLVER, &dns(id, name, None));
+        // Answered, and once more by somebody who was late.
+        capture.udp(RESOLVER, client, &dns(id, name, Some(address)));
+        capture.udp(RESOLVER, client, &dns(id, name, Some(address)));
+    }
+    // Both names were learnt, the second by a parser of its own.
+    for (server, port) in [([192, 0, 2, 1], 50001), ([192, 0, 2, 2], 50002)] {
+        capture.open(([10, 0, 0, 1], port), (server, 4444));
+    }
+    // With transactions wanted it would wait for their end.
+    let query = daylight_inspect::column("dns.query").expect("a column").id;
+    let mut config = Config::default();
+    config.want_columns([query]);
+    let (records, _) = capture.run_with(config);
+    assert_eq!(records.len(), 3, "{records:#?}");
+    let dns = &records[0];
+    assert_eq!((dns.protocol, dns.confidence), (ProtocolId::Dns, Confidence::Handshake));
+    assert_eq!(dns.text(common::HOSTNAME), Some("one.example.com"));
+    let queries: Vec<_> = dns.values(query).collect();
+    assert_eq!(queries, ["one.example.com", "two.example.com"].map(daylight_expr::ValueRef::Str));
+    let names: Vec<_> = records[1..].iter().map(|record| record.resolved_name.as_deref()).collect();
+    assert_eq!(names, [Some("one.example.com"), Some("two.example.com")]);
+}

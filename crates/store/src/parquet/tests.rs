@@ -32,7 +32,7 @@ fn list(field: &Field) -> Vec<&Field> {
 fn everything_can_be_read_back() {
     let disk = Disk::new(usize::MAX);
     let mut writer = Parquet::with_target(all(), Box::new(disk.clone()), "x".into()).unwrap();
-    records().into_iter().for_each(|record| writer.flow(record));
+    records().into_iter().for_each(|record| writer.flow(record.into()));
     assert_eq!(writer.finish().unwrap(), 3);
     let rows = rows(&disk);
     assert_eq!(rows.len(), 3);
@@ -94,7 +94,7 @@ fn groups_of_rows() {
         record.ends.src_port = i as u16;
         record.vlan = if i % 3 == 0 { i << 12 | 1 } else { 0 };
         record.tunnel = (i > 90).then(|| format!("t{i}").into());
-        writer.flow(record);
+        writer.flow(record.into());
     }
     assert_eq!(writer.finish().unwrap(), 100);
     assert_eq!(reader(&disk).num_row_groups(), 15);
@@ -129,7 +129,7 @@ fn a_full_disk() {
             if writer.is_closed() {
                 break;
             }
-            writer.flow(FlowRecord::blank(i));
+            writer.flow(FlowRecord::blank(i).into());
         }
         writer.finish()
     };
@@ -160,7 +160,7 @@ fn columns_without_values_are_cheap() {
     let disk = Disk::new(usize::MAX);
     let mut writer = Parquet::with_target(all(), Box::new(disk.clone()), "x".into()).unwrap();
     for i in 0..1000 {
-        writer.flow(FlowRecord::blank(i));
+        writer.flow(FlowRecord::blank(i).into());
     }
     writer.finish().unwrap();
     let bytes = disk.content().len();

@@ -12,7 +12,7 @@ use crate::{Destination, Format, StoreError, Writer, jsonl, open};
 fn fill(writer: &mut dyn Writer) -> u64 {
     let mut handed = 0;
     while !writer.is_closed() && handed < 1_000_000 {
-        writer.flow(FlowRecord::blank(handed));
+        writer.flow(FlowRecord::blank(handed).into());
         handed += 1;
     }
     handed
@@ -44,7 +44,7 @@ fn what_does_not_fit_at_the_end_is_told_too() {
     let disk = Disk::new(10);
     let out = Out::new(Box::new(disk), "x".into());
     let mut writer = jsonl::Jsonl::new(named(&["uid"]), out);
-    writer.flow(FlowRecord::blank(1));
+    writer.flow(FlowRecord::blank(1).into());
     assert!(!writer.is_closed());
     assert!(matches!(writer.finish(), Err(StoreError::Write { flows: 0, .. })));
 }
@@ -70,7 +70,7 @@ fn one_log_of_zeek_is_on_a_full_device() {
     let to = Destination::Path(folder.path().into());
     let mut writer = open(Format::Zeek, Vec::new(), &to).unwrap();
     http_events().into_iter().for_each(|event| writer.event(event));
-    writer.flow(FlowRecord::blank(1));
+    writer.flow(FlowRecord::blank(1).into());
     let text = writer.finish().unwrap_err().to_string();
     assert!(text.contains("http.log after 1 flows: No space left on device"), "{text}");
     for (log, rows) in [("conn.log", 1), ("files.log", 2)] {

@@ -37,7 +37,7 @@ fn run(ports: &[u16], condition: Option<&str>, order: Option<(&str, bool)>, limi
         let mut record = FlowRecord::blank(number);
         record.ends.src_port = *port;
         record.tunnel = (*port >= 100).then(|| "gre".into());
-        select.flow(record);
+        select.flow(record.into());
     }
     select.release();
     let seen = select.into_inner();

@@ -9,7 +9,7 @@ use crate::{Writer, csv, jsonl};
 fn jsonl(columns: Vec<&'static daylight_inspect::Column>) -> String {
     let disk = Disk::new(usize::MAX);
     let mut writer = jsonl::Jsonl::new(columns, Out::new(Box::new(disk.clone()), "test".into()));
-    records().into_iter().for_each(|record| writer.flow(record));
+    records().into_iter().for_each(|record| writer.flow(record.into()));
     assert_eq!(writer.finish().unwrap(), 3);
     String::from_utf8(disk.content()).unwrap()
 }
@@ -17,7 +17,7 @@ fn jsonl(columns: Vec<&'static daylight_inspect::Column>) -> String {
 fn csv(columns: Vec<&'static daylight_inspect::Column>) -> String {
     let disk = Disk::new(usize::MAX);
     let mut writer = csv::Csv::new(columns, Out::new(Box::new(disk.clone()), "test".into()));
-    records().into_iter().for_each(|record| writer.flow(record));
+    records().into_iter().for_each(|record| writer.flow(record.into()));
     assert_eq!(writer.finish().unwrap(), 3);
     String::from_utf8(disk.content()).unwrap()
 }

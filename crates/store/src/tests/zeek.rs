@@ -20,7 +20,7 @@ fn write(flows: Vec<FlowRecord>, events: Vec<EventRecord>) -> BTreeMap<String, S
     let mut writer = open(Format::Zeek, Vec::new(), &to).unwrap();
     let count = flows.len() as u64;
     events.into_iter().for_each(|event| writer.event(event));
-    flows.into_iter().for_each(|flow| writer.flow(flow));
+    flows.into_iter().for_each(|flow| writer.flow(flow.into()));
     assert_eq!(writer.finish().unwrap(), count);
     read(&folder.path().join("logs"))
 }
