@@ -3,8 +3,9 @@
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
 
-/// How often a worker looks before it goes to sleep: some tens of microseconds, which is what waking up takes.
-const LOOKS: u32 = 2000;
+/// How often a worker looks before it goes to sleep: some hundreds of microseconds, in which a chunk is read. Waking up takes
+/// as long on a virtual machine.
+const LOOKS: u32 = 20_000;
 
 /// Counts what happened. Whoever finds nothing to do waits for the count to change.
 #[derive(Default)]
