@@ -12,7 +12,7 @@ use std::hint::black_box;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use daylight_packet::{Decoded, Decoder, LinkType};
+use daylight_packet::{Decoder, FrameKind, LinkType, Packet};
 use etherparse::{NetSlice, SlicedPacket, TransportSlice};
 
 const FRAMES: usize = 1024;
@@ -33,7 +33,11 @@ fn number(address: IpAddr) -> u128 {
 }
 
 fn ours(decoder: &Decoder, link: LinkType, frame: &[u8]) -> Option<Facts> {
-    let Decoded::Packet(packet) = decoder.decode(link, frame, 0, frame.len() as u32) else { return None };
+    let mut packet = Packet::default();
+    let kind = decoder.decode_into(link, frame, 0, frame.len() as u32, &mut packet);
+    if kind != FrameKind::Packet {
+        return None;
+    }
     let key = &packet.key;
     let addresses = number(key.address(0)).wrapping_add(number(key.address(1)));
     Some((addresses, u32::from(key.ports[0]) + u32::from(key.ports[1]), packet.payload_len as usize))

@@ -62,7 +62,7 @@ impl Decoder {
     }
 
     /// [`decode`](Self::decode) for many frames: a packet is written where it will stay, and what is in `packet`
-    /// after anything else does not matter. Around 10 ns for TCP in Ethernet.
+    /// after anything else does not matter.
     #[inline(always)]
     pub fn decode_into(
         &self,
