@@ -7,22 +7,10 @@
 //! **Layers.** An input gives windows: runs of consecutive bytes. A [`Format`] walks over a window and
 //! notes where frames lie; it does no I/O and copies nothing, so it can be tested, and fuzzed, on bytes alone.
 //!
-//! **Memory** does not grow with a file: everything is read into buffers of 512 KiB, which stay in a core's cache and are
-//! used again when the last batch in them is dropped.
-//!
-//! Files are read, not mapped. Mapping was built and measured (a walk over a whole file in the page cache that touches
-//! the first 64 bytes of every packet; user + system CPU seconds, the least of eight runs taken in turn; 2 cores of an
-//! AMD EPYC, Linux 6.18): it wins only while the page cache holds the file in large folios, which is so for a file that
-//! was just written and not for one that lay a while, and it needs `unsafe`, prefetching, and a process that dies when
-//! somebody truncates the file.
-//!
-//! | file | page cache | mapped | read |
-//! |---|---|---|---|
-//! | 1373 MB, 1.28 M packets | large folios | 0.10 | 0.12 |
-//! | 816 MB, 2.21 M packets | large folios | 0.07 | 0.09 |
-//! | 1373 MB, 1.28 M packets | single pages | 0.15 | 0.13 |
-//! | peak memory | | 6 MB | 3 MB |
-#![forbid(unsafe_code)]
+//! **Memory** does not grow with a file. Large plain files are mapped, 8 MiB at a time; everything else is read into buffers
+//! of 512 KiB, which stay in a core's cache and are used again when the last batch in them is dropped. Why, and what
+//! was measured: `docs/decisions/0006-captures-mapped.md`.
+#![deny(unsafe_code)]
 
 mod expand;
 mod format;

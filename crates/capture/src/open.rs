@@ -1,13 +1,13 @@
 //! Opening a capture, and saying what is wrong with what is none.
 
 use std::fs::File;
-use std::io::{self, IsTerminal, Read};
+use std::io::{self, IsTerminal, Read, Seek};
 use std::path::Path;
 
 use daylight_packet::{FrameSource, SourceError};
 
 use crate::format::{Format, NotACapture};
-use crate::input::{Input, Stream, Tail};
+use crate::input::{FILE_LEN_MIN, Input, Mapped, Stream, Tail};
 use crate::source::CaptureSource;
 
 /// How many first bytes tell compression and format.
@@ -33,6 +33,17 @@ pub fn open(path: &Path) -> Result<Box<dyn FrameSource>, SourceError> {
     let file = File::open(path).map_err(|cause| cannot_open(&name, cause))?;
     if !metadata.is_file() {
         return read(&name, file, None);
+    }
+    if metadata.len() >= FILE_LEN_MIN {
+        let mut head = [0; HEAD_LEN];
+        (&file)
+            .read_exact(&mut head)
+            .and_then(|()| (&file).rewind())
+            .map_err(|cause| cannot_read(&name, cause))?;
+        if compression(&head).is_none() {
+            let mapped = Mapped::new(file).map_err(|cause| cannot_read(&name, cause))?;
+            return start(name, Box::new(mapped));
+        }
     }
     read(&name, file, Some(metadata.len()))
 }

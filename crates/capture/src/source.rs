@@ -43,6 +43,11 @@ impl FrameSource for CaptureSource {
                 frames.reserve_exact(frames_max.min((bytes.len() - self.at) / 64 + 1));
             }
             let walked = self.format.walk(bytes, self.at, &mut frames, frames_max);
+            if let Some(reason) = self.input.lost() {
+                frames.clear();
+                self.end = Some(SourceEnd::Damaged { offset: self.offset, reason: reason.into() });
+                break;
+            }
             self.offset += (walked.at - self.at) as u64;
             self.at = walked.at;
             match walked.progress {

@@ -366,23 +366,6 @@ fn plain_and_compressed_agree() {
     assert_eq!(reason, format!("packet record cut short: {} of {} bytes", last + 15, last + 16));
 }
 
-/// A file that is cut while it is being read ends as damaged (between windows; within one nothing can be done).
-#[test]
-fn a_file_that_shrinks() {
-    let mut writer = PcapWriter::new(Vec::new(), LinkType::RAW, 65535).unwrap();
-    for index in 0..20_000 {
-        writer.write(index, 1000, &[7; 1000]).unwrap();
-    }
-    let file = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(file.path(), writer.into_inner()).unwrap();
-    let mut source = open(file.path()).unwrap();
-    let first = source.next_batch(1 << 20).unwrap().unwrap().frames.len();
-    file.as_file().set_len(6_000_000).unwrap();
-    let rest = drain(source, 1 << 20);
-    assert_eq!(first + rest.0.len(), (6_000_000 - 24) / 1016);
-    assert!(matches!(rest.1, SourceEnd::Damaged { .. }));
-}
-
 /// A reader that gives a few bytes at a time: batches must not depend on it.
 struct Dripping(std::io::Cursor<Vec<u8>>, usize);
 
@@ -391,6 +374,51 @@ impl std::io::Read for Dripping {
         self.1 = self.1 * 31 % 1009 + 1;
         let len = buffer.len().min(self.1);
         std::io::Read::read(&mut self.0, &mut buffer[..len])
+    }
+}
+
+/// A capture of at least `len` bytes, in packets of odd lengths.
+fn large(len: usize) -> Vec<u8> {
+    let mut file = Order::Little.pcap(0xa1b2_c3d4, 65_535, 1);
+    for number in 0_u32.. {
+        if file.len() >= len {
+            break;
+        }
+        let cap_len = number % 1499 + 1;
+        file.extend(Order::Little.u32s(&[number / 1000, number % 1000, cap_len, cap_len]));
+        file.extend((0..cap_len).map(|at| (at ^ number) as u8));
+    }
+    file
+}
+
+#[test]
+fn mapped_and_read_agree() {
+    let path = tempfile::NamedTempFile::new().unwrap();
+    // Also a file that ends exactly where a region would begin, in the middle of a packet.
+    let bytes = large(21 << 20);
+    for len in [bytes.len(), bytes.len() - 100, 20 << 20] {
+        std::fs::write(path.path(), &bytes[..len]).unwrap();
+        let (mapped, mapped_end) = drain(open(path.path()).unwrap(), 1000);
+        let (read, read_end) = read(&bytes[..len]);
+        assert!(mapped == read && mapped.len() > 20_000);
+        assert_eq!(mapped_end, read_end);
+    }
+}
+
+/// A file that is cut while it is being read ends as damaged, and the process lives on.
+#[test]
+fn a_file_that_shrinks() {
+    for keep in [0, 3 << 20, 12 << 20] {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), large(20 << 20)).unwrap();
+        let mut source = open(file.path()).unwrap();
+        let before = source.next_batch(1000).unwrap().unwrap();
+        file.as_file().set_len(keep).unwrap();
+        let (_, end) = drain(source, 1000);
+        let SourceEnd::Damaged { offset, reason } = end else { panic!("{keep}: {end:?}") };
+        assert!(reason.contains("cut short") && offset <= keep.max(2 << 20), "{keep}: {offset} {reason}");
+        // What was handed out can still be looked at.
+        assert_eq!(before.frame_bytes(&before.frames[999]).len(), 1000);
     }
 }
 

@@ -1,5 +1,6 @@
 //! Capture formats: walking over bytes and noting where the frames lie. No I/O, no copies.
 
+mod fetch;
 mod pcap;
 mod pcapng;
 

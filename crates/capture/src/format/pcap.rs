@@ -2,7 +2,7 @@
 
 use daylight_packet::{Frame, LinkType};
 
-use super::{NotACapture, Progress, Walked};
+use super::{NotACapture, Progress, Walked, fetch::Ahead};
 
 const FILE_HEADER_LEN: usize = 24;
 
@@ -19,6 +19,7 @@ pub(super) struct Pcap {
     record_header_len: usize,
     lengths: Lengths,
     link: LinkType,
+    ahead: Ahead,
 }
 
 /// In which order a record has its two lengths: before version 2.3 the wire's came first, and of 2.3 there are both.
@@ -57,7 +58,10 @@ impl Pcap {
             _ => Lengths::CapturedFirst,
         };
         let link = LinkType(link);
-        Ok((Self { big_endian, unit_ns, record_header_len, lengths, link }, FILE_HEADER_LEN))
+        Ok((
+            Self { big_endian, unit_ns, record_header_len, lengths, link, ahead: Ahead::default() },
+            FILE_HEADER_LEN,
+        ))
     }
 
     pub(super) fn walk(
@@ -76,7 +80,7 @@ impl Pcap {
     }
 
     fn records<const BIG_ENDIAN: bool>(
-        &self,
+        &mut self,
         bytes: &[u8],
         mut at: usize,
         frames: &mut Vec<Frame>,
@@ -111,6 +115,7 @@ impl Pcap {
             if rest.len() < len {
                 return Walked { at, progress: Progress::More(len) };
             }
+            self.ahead.record(bytes, at, len);
             let seconds = i64::from(number([s0, s1, s2, s3]));
             let fraction = i64::from(number([f0, f1, f2, f3]));
             frames.push(Frame {

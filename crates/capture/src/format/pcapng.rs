@@ -2,7 +2,7 @@
 
 use daylight_packet::{Frame, LinkType};
 
-use super::{Progress, Walked};
+use super::{Progress, Walked, fetch::Ahead};
 
 const SECTION: u32 = 0x0a0d_0d0a;
 const INTERFACE: u32 = 1;
@@ -71,6 +71,7 @@ pub(super) struct Pcapng {
     interfaces: Vec<Interface>,
     /// When the last packet was captured: simple packets don't say.
     last_ts_ns: i64,
+    ahead: Ahead,
 }
 
 /// True if `bytes` begin with a section header block.
@@ -121,6 +122,7 @@ impl Pcapng {
             let Some(block) = rest.get(..len) else {
                 return Walked { at, progress: Progress::More(len) };
             };
+            self.ahead.record(bytes, at, len);
             if self.u32(block, len - 4) != said {
                 return damaged(at, format!("block of {said} bytes whose end gives another length"));
             }

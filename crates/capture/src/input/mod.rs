@@ -1,11 +1,14 @@
 //! Bytes in, as windows.
 
+mod guard;
+mod mapped;
 mod stream;
 
 use std::sync::Arc;
 
 use daylight_packet::FrameBytes;
 
+pub(crate) use mapped::{FILE_LEN_MIN, Mapped};
 pub(crate) use stream::Stream;
 
 /// A run of consecutive bytes of the input.
@@ -35,4 +38,9 @@ pub(crate) trait Input: Send {
 
     /// Bytes of the file read so far, and how many it has.
     fn progress(&self) -> (u64, Option<u64>);
+
+    /// Why bytes of windows that were handed out are not what the file had, if so.
+    fn lost(&self) -> Option<&'static str> {
+        None
+    }
 }
