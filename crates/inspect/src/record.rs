@@ -71,9 +71,11 @@ impl Uid {
         const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
         let mut text = [b'C'; 19];
         for (mut word, digits) in words.into_iter().zip(text[1..].chunks_mut(9)) {
+            // The word as a fraction of 1: a multiplication a digit, where whole numbers would take a division.
             for digit in digits {
-                *digit = DIGITS[(word % 62) as usize];
-                word /= 62;
+                let product = u128::from(word) * 62;
+                *digit = DIGITS[(product >> 64) as usize];
+                word = product as u64;
             }
         }
         Self(text)
