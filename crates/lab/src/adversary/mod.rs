@@ -1,0 +1,1 @@
+//! Censors, one file each, with the paper or report that each models.

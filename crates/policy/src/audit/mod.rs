@@ -1,0 +1,1 @@
+//! The public log: append-only, signed, and provable offline.
