@@ -2,7 +2,9 @@
 //!
 //! - [`flow`]: what is kept of a flow, and the record that becomes of it.
 //! - [`job`]: the work on one flow while its payload is read.
+//! - [`ask`]: what is known of a flow that goes on.
 
+mod ask;
 mod flow;
 mod job;
 
@@ -131,6 +133,13 @@ impl Shard {
             self.shed(oldest);
         }
         self.counters.flows_peak = self.counters.flows_peak.max(self.table.len() as u64);
+        std::mem::take(&mut self.output)
+    }
+
+    /// Ends the flows whose time has come by `now_ns`.
+    pub(crate) fn advance(&mut self, now_ns: i64) -> Output {
+        self.now_ns = self.now_ns.max(now_ns);
+        self.expire();
         std::mem::take(&mut self.output)
     }
 
@@ -412,10 +421,9 @@ impl Shard {
     fn write_part(&mut self, index: FlowIndex) {
         let flow = &mut self.table[index];
         let uid = uid(&self.capture, flow);
-        let found = flow.x.found.get_or_insert_default();
-        found.uid = Some(uid);
-        let found = found.as_ref().clone();
-        let record = record(&self.config, &self.capture, flow, found, EndReason::Active);
+        flow.x.found.get_or_insert_default().uid = Some(uid);
+        let record = self.snapshot(index).1;
+        let flow = &mut self.table[index];
         self.output.records.push((flow.first_packet, record));
         // The next part is ordered after this one, and before any flow that begins later.
         flow.restart();
