@@ -1,0 +1,8 @@
+//! The accountable filter: an engine inline, by a published policy.
+//!
+//! What is put on the wire is in [`notice`], and nothing else is: a DNS answer that refuses, an HTTP answer that says who
+//! forbids it, and the reset that ends the connection which the latter answered.
+#![forbid(unsafe_code)]
+
+pub mod kernel;
+pub mod notice;
