@@ -156,17 +156,6 @@ impl KernelRules {
         script
     }
 
-    /// Takes out exactly what [`Self::install_script`] put in.
-    pub fn remove_script(&self) -> String {
-        let chain = self.chain();
-        let mut script = format!("*raw\n-D OUTPUT -j {chain}\n-F {chain}\n-X {chain}\nCOMMIT\n*filter\n");
-        for hook in self.hooks() {
-            let _ = writeln!(script, "-D {hook} -j {chain}");
-        }
-        let _ = writeln!(script, "-F {chain}\n-X {chain}\nCOMMIT");
-        script
-    }
-
     /// Puts the rules into the kernel; what a crash left of the same name goes first.
     ///
     /// # Errors

@@ -1,9 +1,10 @@
 //! Packets as they come, for who must decide on them at once.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use daylight_flow::{FlowHasher, FlowIndex};
-use daylight_packet::{Batch, Decoder, DefragmentLimits, Defragmenter};
+use daylight_packet::{Batch, Decoder, DefragmentLimits, Defragmenter, Packet};
 use daylight_protocols::ProtocolId;
 
 use crate::chunk::{Chunk, Entry, FRAMES, FrameCounters, Pool};
@@ -124,6 +125,26 @@ impl LivePacket<'_> {
     /// True if the flow's client sent it.
     pub fn is_from_client(&self) -> bool {
         self.shard.flow(self.index).is_from_client(&self.entry.packet)
+    }
+
+    /// Its headers.
+    pub fn packet(&self) -> &Packet {
+        &self.entry.packet
+    }
+
+    /// Addresses and ports of the flow's client and server.
+    pub fn ends(&self) -> [SocketAddr; 2] {
+        let flow = self.shard.flow(self.index);
+        let end = |low: bool| {
+            let i = usize::from(!low);
+            SocketAddr::new(flow.key.address(i), flow.key.ports[i])
+        };
+        [end(flow.client_is_low), end(!flow.client_is_low)]
+    }
+
+    /// How many packets the flow has had.
+    pub fn packets(&self) -> u64 {
+        self.shard.flow(self.index).sides.iter().map(|side| u64::from(side.packets)).sum()
     }
 
     /// Its transport payload, as far as it was captured.

@@ -149,7 +149,6 @@ mod tests {
                     ack: 7,
                     flags: TcpHeader::ACK | TcpHeader::FIN,
                     window: 1000,
-                    ..TcpHeader::default()
                 };
                 let packet = tcp(&ends, &header, payload).unwrap();
                 let found = decoded(&packet);

@@ -2,6 +2,7 @@
 
 pub mod dns;
 pub mod http;
+pub mod stream;
 
 /// What a notice says of the rule that refuses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
