@@ -60,16 +60,16 @@ impl Live {
             return;
         }
         let first = self.frames.frames;
-        // Chunks are what budgets count in; batches are shorter.
-        let number = first / FRAMES as u64;
-        let mut chunk = Chunk::decode(number, first, batch, &self.decoder, &self.hasher, 1, &self.pool);
+        let mut chunk = Chunk::decode(0, first, batch, &self.decoder, &self.hasher, 1, &self.pool);
+        // Flows end with any batch: nobody waits for more.
+        chunk.ends_group = true;
         chunk.defragment(&mut self.defragmenter, &self.decoder, &self.hasher);
         self.now_ns = self.now_ns.max(chunk.span_ns.map_or(i64::MIN, |(_, last)| last));
         chunk.now_ns = self.now_ns;
         self.frames += chunk.counters;
         let recent = (self.config.flows_max / 2 / FRAMES).max(1) as u32;
         let over =
-            (self.shard.flows() > self.config.flows_max).then(|| (number as u32).saturating_sub(recent));
+            (self.shard.flows() > self.config.flows_max).then(|| (chunk.group as u32).saturating_sub(recent));
         let may_hold = self.shard.held_bytes <= self.config.reassembly_bytes_max;
         let output = self.shard.process(&chunk, 0, &self.decoder, over, may_hold);
         self.correlation.merge(vec![output], &self.config, sink);

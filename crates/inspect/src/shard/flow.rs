@@ -18,8 +18,8 @@ pub(crate) struct Hot {
     pub(super) found: Option<Box<Found>>,
     /// What is still owed to the flow; `None` once nothing is, and packets are only counted.
     pub(super) work: Option<Box<Work>>,
-    /// The chunk of its last packet.
-    pub(super) last_chunk: u32,
+    /// The group of its last packet.
+    pub(super) last_group: u32,
     pub(crate) label: ProtocolId,
     pub(super) flags: Flags,
 }
