@@ -4,6 +4,7 @@
 //! forbids it, and the reset that ends the connection which the latter answered.
 #![forbid(unsafe_code)]
 
+pub mod account;
 pub mod kernel;
 pub mod notice;
 pub mod send;
