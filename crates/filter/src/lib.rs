@@ -7,4 +7,5 @@
 pub mod account;
 pub mod kernel;
 pub mod notice;
+pub mod question;
 pub mod send;
