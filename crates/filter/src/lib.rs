@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub mod account;
+pub mod gate;
 pub mod kernel;
 pub mod notice;
 pub mod question;

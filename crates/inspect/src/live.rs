@@ -11,7 +11,7 @@ use crate::chunk::{Chunk, Entry, FRAMES, FrameCounters, Pool};
 use crate::config::Config;
 use crate::merge::{Correlation, RecordSink};
 use crate::pipeline::dispatcher;
-use crate::record::FlowRecord;
+use crate::record::{ColumnId, FlowRecord};
 use crate::shard::{Shard, ShardCounters};
 
 /// An engine that is fed batch by batch, and can be asked after each what it knows of the flows of the batch's packets.
@@ -45,6 +45,14 @@ impl Live {
             now_ns: i64::MIN,
             config,
         }
+    }
+
+    /// Wants other columns ([`Config::want_columns`]) of what is read from now on.
+    pub fn want_columns(&mut self, columns: impl IntoIterator<Item = ColumnId>) {
+        let mut config = Config::clone(&self.config);
+        config.want_columns(columns);
+        self.config = Arc::new(config);
+        self.shard.configure(Arc::clone(&self.config));
     }
 
     /// Takes in a batch, hands the records of flows that are over to `sink`, and then gives each packet that belongs to
@@ -150,6 +158,11 @@ impl LivePacket<'_> {
     /// Its transport payload, as far as it was captured.
     pub fn payload(&self) -> &[u8] {
         self.chunk.payload(self.entry)
+    }
+
+    /// A number that is the same for all packets of its flow, and unlike most others'; another on each run.
+    pub fn flow_hash(&self) -> u64 {
+        self.entry.hash
     }
 
     /// What its flow speaks, as far as is known.

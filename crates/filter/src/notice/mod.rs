@@ -4,6 +4,17 @@ pub mod dns;
 pub mod http;
 pub mod stream;
 
+use std::net::SocketAddr;
+
+/// An IP packet to be sent, and to whom.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notice {
+    /// The packet.
+    pub packet: Vec<u8>,
+    /// The receiver, as in its header.
+    pub to: SocketAddr,
+}
+
 /// What a notice says of the rule that refuses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Refusal<'a> {

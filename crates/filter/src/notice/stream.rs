@@ -3,29 +3,34 @@
 use daylight_packet::build::{IpEnds, tcp};
 use daylight_packet::{Packet, TcpHeader};
 
+use super::Notice;
+
 /// Fits into any path's packets: IPv6's least MTU less both headers.
 const SEGMENT_LEN_MAX: usize = 1220;
 
-/// IP packets that answer the request of which `packet` is the last, from the client at `ends.src` to the server at
+/// Packets that answer the request of which `packet` is the last, from the client at `ends.src` to the server at
 /// `ends.dst`: to the client the answer and the end of the stream, to the server a reset. The packet itself must not
 /// reach the server.
-pub fn answer(ends: &IpEnds, packet: &Packet, answer: &[u8]) -> Vec<Vec<u8>> {
+pub fn answer(ends: &IpEnds, packet: &Packet, answer: &[u8]) -> Vec<Notice> {
     let TcpHeader { seq, ack, window, flags } = packet.tcp;
     let length = packet.payload_wire_len + u32::from(flags & TcpHeader::FIN != 0);
     let to_client = ends.reversed();
-    let mut packets = Vec::new();
+    let mut notices = Vec::new();
+    let mut send = |ends: &IpEnds, header: &TcpHeader, bytes: &[u8]| {
+        notices.extend(tcp(ends, header, bytes).map(|packet| Notice { packet, to: ends.dst }));
+    };
     let mut at = ack;
     let mut chunks = answer.chunks(SEGMENT_LEN_MAX).peekable();
     while let Some(chunk) = chunks.next() {
         let end = if chunks.peek().is_none() { TcpHeader::FIN } else { 0 };
         let flags = TcpHeader::ACK | TcpHeader::PSH | end;
         let header = TcpHeader { seq: at, ack: seq.wrapping_add(length), window, flags };
-        packets.extend(tcp(&to_client, &header, chunk));
+        send(&to_client, &header, chunk);
         at = at.wrapping_add(chunk.len() as u32);
     }
     let reset = TcpHeader { seq, ack, window: 0, flags: TcpHeader::RST | TcpHeader::ACK };
-    packets.extend(tcp(ends, &reset, b""));
-    packets
+    send(ends, &reset, b"");
+    notices
 }
 
 #[cfg(test)]
@@ -49,7 +54,7 @@ mod tests {
         let request = tcp(&ends, &request, b"GET / HTTP/1.1\r\n\r\n").unwrap();
         let answer = answer(&ends, &decoded(&request), &[b'x'; 3000]);
         assert_eq!(answer.len(), 4);
-        let packets: Vec<Packet> = answer.iter().map(|packet| decoded(packet)).collect();
+        let packets: Vec<Packet> = answer.iter().map(|notice| decoded(&notice.packet)).collect();
         assert_eq!(packets[0].tcp.ack, 16, "18 bytes after a sequence number that wraps");
         let seqs: Vec<u32> = packets[..3].iter().map(|packet| packet.tcp.seq).collect();
         assert_eq!(seqs, [1000, 2220, 3440]);
@@ -59,6 +64,7 @@ mod tests {
             (packets[3].tcp.seq, packets[3].tcp.flags),
             (u32::MAX - 1, TcpHeader::RST | TcpHeader::ACK)
         );
+        assert_eq!((answer[0].to, answer[3].to), (ends.src, ends.dst));
         assert_ne!(packets[3].from_low, packets[0].from_low);
     }
 }

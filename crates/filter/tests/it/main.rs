@@ -3,5 +3,6 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stderr)]
 
+mod gate;
 mod kernel;
 mod namespace;

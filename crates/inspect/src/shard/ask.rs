@@ -1,13 +1,22 @@
 //! What is known of a flow that goes on.
 
+use std::sync::Arc;
+
 use daylight_flow::{Flow, FlowIndex};
 
 use super::Shard;
 use super::flow::{Flags, Hot, record};
 use crate::chunk::Entry;
+use crate::config::Config;
 use crate::record::{EndReason, FlowRecord};
 
 impl Shard {
+    /// Goes on with another configuration.
+    pub(crate) fn configure(&mut self, config: Arc<Config>) {
+        self.core = config.core;
+        self.config = config;
+    }
+
     pub(crate) fn find(&self, entry: &Entry) -> Option<FlowIndex> {
         self.table.find(entry.hash, &entry.packet.key)
     }
