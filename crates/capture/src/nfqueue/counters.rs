@@ -14,6 +14,8 @@ pub struct Counters {
     pub accepted: u64,
     /// Packets dropped, likewise.
     pub dropped: u64,
+    /// Packets that began their chain anew.
+    pub repeated: u64,
     /// Messages with verdicts sent; fewer than verdicts where one answers several packets.
     pub verdict_messages: u64,
     /// Packets that were to be held when `held_max` were already.

@@ -213,6 +213,7 @@ impl Queue {
         match verdict.action {
             Action::Accept => self.counters.accepted += 1,
             Action::Drop => self.counters.dropped += 1,
+            Action::Repeat => self.counters.repeated += 1,
             Action::Hold => {}
         }
         let possible = self.options.connections || verdict.connection_mark.is_none();

@@ -206,7 +206,12 @@ fn runs_become_batches() {
 }
 
 fn verdict() -> impl Strategy<Value = Verdict> {
-    let action = prop_oneof![6 => Just(Action::Accept), 2 => Just(Action::Drop), 1 => Just(Action::Hold)];
+    let action = prop_oneof![
+        6 => Just(Action::Accept),
+        2 => Just(Action::Drop),
+        2 => Just(Action::Repeat),
+        1 => Just(Action::Hold),
+    ];
     (action, proptest::option::of((0u32..4, 0u32..4))).prop_map(|(action, mark)| Verdict {
         action,
         mark: mark.map(|(value, mask)| Bits { value, mask }),
@@ -241,7 +246,9 @@ proptest! {
             let after = verdict.mark.map_or(mark, |bits| (mark & !bits.mask) | (bits.value & bits.mask));
             match verdict.action {
                 Action::Hold => stay.push(age),
-                action => expected.push((age, action == Action::Accept, after)),
+                Action::Drop => expected.push((age, 0, after)),
+                Action::Accept => expected.push((age, 1, after)),
+                Action::Repeat => expected.push((age, 4, after)),
             }
         }
         for _ in 0..unread {
@@ -263,7 +270,7 @@ proptest! {
             prop_assert!(!answered.is_empty());
             for age in answered {
                 let before = waiting.remove(&age).unwrap();
-                gone.push((age, number == 1, mark.unwrap_or(before)));
+                gone.push((age, number, mark.unwrap_or(before)));
             }
         }
         prop_assert_eq!(gone, expected);

@@ -11,6 +11,7 @@ use super::wire::{
 /// Of `linux/netfilter.h`.
 const NF_DROP: u32 = 0;
 const NF_ACCEPT: u32 = 1;
+const NF_REPEAT: u32 = 4;
 
 /// What becomes of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +20,9 @@ pub enum Action {
     Accept,
     /// It is thrown away. Its sender isn't told.
     Drop,
+    /// It begins the chain it was queued in anew, which sees its mark. A rule there must know the mark, or the packet
+    /// comes to the queue again and again.
+    Repeat,
     /// It waits until [`Queue::release`](super::Queue::release) gives its verdict, or the queue is closed.
     Hold,
 }
@@ -60,6 +64,8 @@ impl Verdict {
     pub const ACCEPT: Self = Self { action: Action::Accept, mark: None, connection_mark: None };
     /// The packet is thrown away.
     pub const DROP: Self = Self { action: Action::Drop, mark: None, connection_mark: None };
+    /// The packet begins its chain anew; see [`Action::Repeat`].
+    pub const REPEAT: Self = Self { action: Action::Repeat, mark: None, connection_mark: None };
     /// The packet waits.
     pub const HOLD: Self = Self { action: Action::Hold, mark: None, connection_mark: None };
 
@@ -90,6 +96,7 @@ impl Decided {
         let number = match self.verdict.action {
             Action::Accept => NF_ACCEPT,
             Action::Drop => NF_DROP,
+            Action::Repeat => NF_REPEAT,
             Action::Hold => return None,
         };
         let mark = self.verdict.mark.map(|bits| bits.applied_to(self.mark));
