@@ -199,9 +199,15 @@ fn a_reader_that_stalls_opens_or_closes_the_way_as_was_asked() {
         numbers.send(0..30);
         assert_eq!(numbers.expect(pass), (4..4 + pass as u32).collect::<Vec<_>>());
         numbers.expect_none();
-        assert_eq!(queue.receive(None).unwrap().len(), 4);
+        let mut batch = queue.receive(None).unwrap();
+        assert_eq!((batch.len(), batch.packets().count()), (4, 4));
+        assert!(batch.packet(4).is_none() && batch.verdict_mut(4).is_none());
+        let last = batch.packet(3).unwrap();
+        *batch.verdict_mut(3).unwrap() = Verdict::DROP;
+        assert_eq!(number_in(last.payload), 3);
         queue.send().unwrap();
-        assert_eq!(numbers.expect(4), [0, 1, 2, 3]);
+        assert_eq!(numbers.expect(3), [0, 1, 2]);
+        numbers.expect_none();
     }
 }
 
