@@ -168,6 +168,12 @@ fn held_packets_wait_for_their_verdicts() {
     let error = queue.release(held[0], Verdict::ACCEPT).unwrap_err();
     assert!(error.to_string().contains("isn't held"), "{error}");
     assert!(queue.release(held[3], Verdict::HOLD).is_err());
+    // A run of packets behind it, which one message could answer, doesn't take it along.
+    numbers.send(20..25);
+    std::thread::sleep(Duration::from_millis(100));
+    assert_eq!(queue.receive(Some(Duration::from_secs(5))).unwrap().len(), 5);
+    queue.send().unwrap();
+    assert_eq!(numbers.expect(5), [20, 21, 22, 23, 24]);
     // What is held when the queue is closed goes on.
     drop(queue);
     assert_eq!(numbers.expect(1), [6]);
