@@ -44,7 +44,7 @@ pub struct Batch<'a> {
     pub(super) entries: &'a mut [Entry],
 }
 
-impl Batch<'_> {
+impl<'a> Batch<'a> {
     /// How many packets there are; 0 if time ran out first.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -57,9 +57,9 @@ impl Batch<'_> {
         self.entries.is_empty()
     }
 
-    /// Packet `index`, for those who look at a batch more than once.
+    /// Packet `index`, for those who look at a batch more than once. It can be kept while verdicts are set.
     #[must_use]
-    pub fn packet(&self, index: usize) -> Option<Packet<'_>> {
+    pub fn packet(&self, index: usize) -> Option<Packet<'a>> {
         self.entries.get(index).map(|entry| entry.packet(self.ring))
     }
 
@@ -69,12 +69,12 @@ impl Batch<'_> {
     }
 
     /// All packets in order.
-    pub fn packets(&self) -> impl Iterator<Item = Packet<'_>> {
+    pub fn packets(&self) -> impl Iterator<Item = Packet<'a>> {
         self.entries.iter().map(|entry| entry.packet(self.ring))
     }
 
     /// All packets in order, each with its verdict to be set.
-    pub fn iter_mut(&mut self) -> impl Iterator<Item = (Packet<'_>, &mut Verdict)> {
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = (Packet<'a>, &mut Verdict)> {
         self.entries.iter_mut().map(|entry| (entry.packet(self.ring), &mut entry.verdict))
     }
 }

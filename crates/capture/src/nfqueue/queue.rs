@@ -86,9 +86,8 @@ impl Queue {
         &self.options
     }
 
-    /// Sends what was decided, then waits for packets, at most for `timeout` (`None`: for ever; it is rounded up to
-    /// whole microseconds), and hands out all that are there, up to `batch_len`. No packets come back if time ran out
-    /// or a signal came.
+    /// Sends what was decided, then waits for packets, at most for `timeout` (in whole microseconds; `None`: for ever),
+    /// and hands out all that are there, up to `batch_len`. No packets come back if time ran out or a signal came.
     ///
     /// # Errors
     /// As [`send`](Self::send), and if the socket can't be read.

@@ -168,6 +168,12 @@ fn held_packets_wait_for_their_verdicts() {
     let error = queue.release(held[0], Verdict::ACCEPT).unwrap_err();
     assert!(error.to_string().contains("isn't held"), "{error}");
     assert!(queue.release(held[3], Verdict::HOLD).is_err());
+    // A run of packets behind it, which one message could answer, doesn't take it along.
+    numbers.send(20..25);
+    std::thread::sleep(Duration::from_millis(100));
+    assert_eq!(queue.receive(Some(Duration::from_secs(5))).unwrap().len(), 5);
+    queue.send().unwrap();
+    assert_eq!(numbers.expect(5), [20, 21, 22, 23, 24]);
     // What is held when the queue is closed goes on.
     drop(queue);
     assert_eq!(numbers.expect(1), [6]);
@@ -199,9 +205,15 @@ fn a_reader_that_stalls_opens_or_closes_the_way_as_was_asked() {
         numbers.send(0..30);
         assert_eq!(numbers.expect(pass), (4..4 + pass as u32).collect::<Vec<_>>());
         numbers.expect_none();
-        assert_eq!(queue.receive(None).unwrap().len(), 4);
+        let mut batch = queue.receive(None).unwrap();
+        assert_eq!((batch.len(), batch.packets().count()), (4, 4));
+        assert!(batch.packet(4).is_none() && batch.verdict_mut(4).is_none());
+        let last = batch.packet(3).unwrap();
+        *batch.verdict_mut(3).unwrap() = Verdict::DROP;
+        assert_eq!(number_in(last.payload), 3);
         queue.send().unwrap();
-        assert_eq!(numbers.expect(4), [0, 1, 2, 3]);
+        assert_eq!(numbers.expect(3), [0, 1, 2]);
+        numbers.expect_none();
     }
 }
 
