@@ -209,6 +209,7 @@ impl Gate {
 
 /// Flows that have ended.
 #[derive(Default)]
+#[allow(clippy::vec_box)] // As the engine hands them on.
 struct Ended(Vec<Box<FlowRecord>>);
 
 impl RecordSink for Ended {
@@ -280,6 +281,13 @@ impl Rules {
         };
         note.state = state;
         packet.set_note(note.pack());
+        if verdict == Verdict::Reject && packet.packet().key.protocol == TransportKind::TCP {
+            // The kernel tells the packet's sender.
+            let [client, server] = packet.ends();
+            let ends = IpEnds::new(client, server);
+            let ends = if packet.is_from_client() { ends } else { ends.reversed() };
+            notices.extend(notice::stream::reset(&ends, packet.packet()));
+        }
         if matches!(verdict, Verdict::Drop | Verdict::Reject) {
             let target = record.text(common::HOSTNAME).or(record.resolved_name.as_deref());
             totals.add(rule_name(&policy, rule), target, stopped(packet));

@@ -5,8 +5,10 @@
 #![forbid(unsafe_code)]
 
 pub mod account;
+pub mod daemon;
 pub mod gate;
 pub mod kernel;
 pub mod notice;
 pub mod question;
 pub mod send;
+pub mod worker;

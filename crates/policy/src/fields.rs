@@ -2,6 +2,7 @@
 
 use daylight_expr::{Knowledge, Row, ValueRef};
 use daylight_inspect::{ColumnId, Core, FlowRecord, column};
+use daylight_protocols::common;
 
 /// A set of the fields that a policy reads, by their places in [`Fields`]. A policy that reads more than 128 has one bit
 /// for all from the 128th on: that may cost an evaluation too many, never one too few.
@@ -44,6 +45,8 @@ pub struct Field {
     pub name: Box<str>,
     /// The record's column; none if it asks whether a flow speaks a protocol.
     pub column: Option<ColumnId>,
+    /// True if it can hold several values.
+    pub list: bool,
 }
 
 /// The fields that a policy reads, by their ids.
@@ -54,7 +57,10 @@ impl Fields {
     pub(crate) fn new(fields: impl IntoIterator<Item = (u32, Box<str>)>) -> Self {
         let mut fields: Vec<Field> = fields
             .into_iter()
-            .map(|(id, name)| Field { id, column: column(&name).map(|column| column.id), name })
+            .map(|(id, name)| {
+                let column = column(&name);
+                Field { id, column: column.map(|c| c.id), list: column.is_some_and(|c| c.list), name }
+            })
             .collect();
         fields.sort_by_key(|field| field.id);
         fields.dedup_by_key(|field| field.id);
@@ -177,6 +183,18 @@ pub struct Early<'a> {
 }
 
 impl<'a> Early<'a> {
+    /// True if a field that holds one value has it, for good.
+    fn is_complete(&self, field: &Field) -> bool {
+        match field.column {
+            Some(ColumnId::Field(_)) => !field.list && Row::values(self.record, field.id).next().is_some(),
+            // The name says which it is; an address alone may be overruled by it.
+            Some(ColumnId::Core(Core::Application | Core::Category)) => {
+                self.record.text(common::HOSTNAME).is_some()
+            }
+            _ => false,
+        }
+    }
+
     /// Of a record, for a policy that reads `fields`.
     pub fn new(fields: &'a Fields, record: &'a FlowRecord, stage: Stage) -> Self {
         Self { fields, record, stage }
@@ -190,6 +208,8 @@ impl Row for Early<'_> {
 
     fn knowledge(&self, id: u32) -> Knowledge {
         match self.fields.get(id) {
+            // Of what there can only be one, there is nothing to wait for once it is there.
+            Some(field) if self.is_complete(field) => Knowledge::Final,
             Some(field) => self.stage.knowledge(field.column),
             None if self.stage == Stage::Ended => Knowledge::Final,
             None => Knowledge::Nothing,

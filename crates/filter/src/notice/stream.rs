@@ -28,9 +28,15 @@ pub fn answer(ends: &IpEnds, packet: &Packet, answer: &[u8]) -> Vec<Notice> {
         send(&to_client, &header, chunk);
         at = at.wrapping_add(chunk.len() as u32);
     }
-    let reset = TcpHeader { seq, ack, window: 0, flags: TcpHeader::RST | TcpHeader::ACK };
-    send(ends, &reset, b"");
+    notices.extend(reset(ends, packet));
     notices
+}
+
+/// A reset that takes the place of `packet`, for the one at `ends.dst` to whom it was on its way.
+pub fn reset(ends: &IpEnds, packet: &Packet) -> Option<Notice> {
+    let TcpHeader { seq, ack, .. } = packet.tcp;
+    let header = TcpHeader { seq, ack, window: 0, flags: TcpHeader::RST | TcpHeader::ACK };
+    tcp(ends, &header, b"").map(|packet| Notice { packet, to: ends.dst })
 }
 
 #[cfg(test)]

@@ -4,5 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stderr)]
 
 mod gate;
+mod inline;
 mod kernel;
 mod namespace;
+mod net;
