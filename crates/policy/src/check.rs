@@ -188,7 +188,7 @@ impl<'a> Checker<'a> {
                 continue;
             }
             let same = |other: &&Rule| other.action.verdict() == Some(self.policy.default());
-            if ordered.get(at..).is_some_and(|rest| rest.iter().all(|rule| same(rule))) {
+            if ordered.get(at..).is_some_and(|rest| rest.iter().all(same)) {
                 let message = format!(
                     "it has no effect: {} is the policy's default, and no rule after it says otherwise. Remove it, or \
                      move it before the rule that it is an exception to",
