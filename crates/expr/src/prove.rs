@@ -16,6 +16,8 @@ use crate::ranges::Values;
 const STEPS_MAX: usize = 256;
 /// How many steps are taken on all ways of one question together.
 const WORK_MAX: usize = 20_000;
+/// How many programs are looked at together, where none alone is enough.
+const TOGETHER_MAX: usize = 16;
 /// How many texts of a set are tried one by one.
 const TEXTS_MAX: usize = 4096;
 
@@ -25,12 +27,12 @@ struct TooMuch;
 impl Program {
     /// True if it is proven that no row fits.
     pub fn is_impossible(&self) -> bool {
-        self.never(ACCEPT)
+        self.ends_never(ACCEPT, &Facts::default())
     }
 
     /// True if it is proven that every row fits.
     pub fn is_always(&self) -> bool {
-        self.never(REJECT)
+        self.ends_never(REJECT, &Facts::default())
     }
 
     /// True if it is proven that every row that fits this program fits the other one. Both must have been compiled with
@@ -47,35 +49,26 @@ impl Program {
         }
         let mut needed = Vec::new();
         let mut work = WORK_MAX;
-        let mut facts = Facts::default();
         let mut way = |facts: &mut Facts<'_>| {
-            let found = others.iter().position(|other| {
-                let mut work = WORK_MAX;
-                let mut facts = facts.clone();
-                other.steps.len() <= STEPS_MAX
-                    && matches!(
-                        other.ways(other.entry, 0, REJECT, &mut facts, &mut work, &mut |_| false),
-                        Ok(true)
-                    )
-            });
-            if let Some(found) = found
-                && !needed.contains(&found)
-            {
-                needed.push(found);
+            let found = covering(facts, others).unwrap_or_default();
+            for at in &found {
+                if !needed.contains(at) {
+                    needed.push(*at);
+                }
             }
-            found.is_some()
+            !found.is_empty()
         };
-        let all = self.ways(self.entry, 0, ACCEPT, &mut facts, &mut work, &mut way);
+        let all = self.ways(self.entry, 0, ACCEPT, &mut Facts::default(), &mut work, &mut way);
+        needed.sort_unstable();
         (matches!(all, Ok(true)) && !needed.is_empty()).then_some(needed)
     }
 
-    fn never(&self, end: u32) -> bool {
+    /// True if it is proven that the program ends so on no row of which these facts hold.
+    fn ends_never(&self, end: u32, facts: &Facts<'_>) -> bool {
         let mut work = WORK_MAX;
+        let mut facts = facts.clone();
         self.steps.len() <= STEPS_MAX
-            && matches!(
-                self.ways(self.entry, 0, end, &mut Facts::default(), &mut work, &mut |_| false),
-                Ok(true)
-            )
+            && matches!(self.ways(self.entry, 0, end, &mut facts, &mut work, &mut |_| false), Ok(true))
     }
 
     /// Calls `found` with what is known at the end of each way from `at` to `end`, until it returns false; returns
@@ -112,6 +105,45 @@ impl Program {
             }
         }
     }
+}
+
+/// The places of programs of which at least one fits every row of which these facts hold, if that is proven.
+fn covering(facts: &Facts<'_>, others: &[&Program]) -> Option<Vec<usize>> {
+    if let Some(one) = others.iter().position(|other| other.ends_never(REJECT, facts)) {
+        return Some(vec![one]);
+    }
+    // Several together: only those count that fit some of the rows.
+    let some: Vec<usize> = (0..others.len())
+        .filter(|at| others.get(*at).is_some_and(|other| !other.ends_never(ACCEPT, facts)))
+        .take(TOGETHER_MAX)
+        .collect();
+    let programs: Vec<&Program> = some.iter().filter_map(|at| others.get(*at).copied()).collect();
+    let mut work = WORK_MAX;
+    matches!(none_fits_never(&programs, &mut facts.clone(), &mut work), Ok(true)).then_some(some)
+}
+
+/// True if it is proven that of the rows of which these facts hold there is none that none of the programs fits.
+fn none_fits_never<'p>(
+    programs: &[&'p Program],
+    facts: &mut Facts<'p>,
+    work: &mut usize,
+) -> Result<bool, TooMuch> {
+    let Some((first, rest)) = programs.split_first() else { return Ok(false) };
+    if first.steps.len() > STEPS_MAX {
+        return none_fits_never(rest, facts, work);
+    }
+    // Whatever the first doesn't fit has to fit one of the rest.
+    let mut left = Vec::new();
+    first.ways(first.entry, 0, REJECT, facts, work, &mut |facts| {
+        left.push(facts.clone());
+        true
+    })?;
+    for mut facts in left {
+        if !none_fits_never(rest, &mut facts, work)? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// What a way through a program asks of a row.

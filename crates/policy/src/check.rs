@@ -126,8 +126,9 @@ impl<'a> Checker<'a> {
         if program.is_impossible() {
             let message =
                 "its condition never holds: what it asks for contradicts itself. Mend it or remove the rule";
-            self.warn(Kind::Impossible, rule, message.to_owned());
-        } else if program.is_always() {
+            return self.warn(Kind::Impossible, rule, message.to_owned());
+        }
+        if program.is_always() {
             let message = "its condition always holds. Write when = \"true\" if that is meant";
             self.warn(Kind::Doubtful, rule, message.to_owned());
         }

@@ -57,6 +57,17 @@ impl List {
         }
     }
 
+    /// True if a value is found in it.
+    pub fn contains(&self, value: ValueRef<'_>) -> bool {
+        match value {
+            ValueRef::Str(text) => self.contains_octets(text.as_bytes()),
+            ValueRef::Bytes(bytes) => self.contains_octets(bytes),
+            ValueRef::Ip(address) => self.contains_address(address),
+            ValueRef::Uint(n) => self.contains_number(n.into()),
+            ValueRef::Bool(_) | ValueRef::Float(_) | ValueRef::Time(_) => false,
+        }
+    }
+
     /// The entry by which a value is found: the domain at or above a name, the text, the range of addresses. None if
     /// it isn't found.
     pub fn entry(&self, value: ValueRef<'_>) -> Option<String> {

@@ -131,7 +131,7 @@ impl NamedList {
 pub struct ListReport {
     /// Entries that were read, those that stand there twice too.
     pub entries: usize,
-    /// Entries that say what others say already.
+    /// Entries that say what others say already; not counted in zones (RPZ).
     pub duplicates: usize,
     /// Lines that hold something of another kind or that lists of this kind can't hold: exceptions, rules with paths.
     pub skipped: usize,
@@ -188,7 +188,10 @@ pub(crate) fn read(text: &str, file: &str, spec: &ListSpec) -> Result<(List, Lis
         }
     };
     report.entries = count;
-    report.duplicates = count.saturating_sub(list.len());
+    // In a zone, a name and the names below it are two entries and one place in the list.
+    if !matches!(form, Form::Rpz(_)) {
+        report.duplicates = count.saturating_sub(list.len());
+    }
     if count == 0 && report.bad > 0 {
         let first = report.problems.first().map_or("", |problem| problem);
         return Err(format!("none of its {} lines can be read; the first: {first}", report.bad));
