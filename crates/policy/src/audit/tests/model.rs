@@ -158,7 +158,8 @@ impl Model {
     pub(super) fn cut_power(&self) {
         let mut inner = self.0.lock().unwrap();
         if let Some(inode) = inner.torn.take() {
-            let left = inner.random(inner.inodes[inode].len() + 1);
+            let length = inner.inodes[inode].len();
+            let left = inner.random(length + 1);
             inner.inodes[inode].truncate(left);
         }
         let mut names = inner.durable.clone();
