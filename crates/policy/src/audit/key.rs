@@ -54,7 +54,8 @@ impl Signer {
             .map_err(io("create the key file"))?;
         let text = format!("{}\n", encode(&signer.public, &seed));
         file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(io("write the key file"))?;
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let folder =
+            path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
         File::open(folder).and_then(|folder| folder.sync_all()).map_err(io("keep the key file"))?;
         Ok(signer)
     }

@@ -56,7 +56,7 @@
 //! assert!(found.answer.blocked);
 //! assert_eq!(found.answer.findings[0].rule.authority.as_str(), "Head of the school, decision 7 of 2026");
 //! assert_eq!(found.proofs.len(), 2);
-//! # Ok::<(), AuditError>(())
+//! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
 mod checkpoint;

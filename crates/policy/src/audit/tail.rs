@@ -13,6 +13,13 @@ pub struct Tail {
     edge: Edge,
 }
 
+/// What a poll found, verified.
+struct News {
+    edge: Edge,
+    entries: Vec<(u64, Entry)>,
+    key: VerifierKey,
+}
+
 impl Tail {
     pub(super) fn new(log: Log, from: u64) -> Result<Self, AuditError> {
         if from > log.len() {
@@ -73,10 +80,10 @@ impl Tail {
         let (old, key) = (self.log.checkpoint().clone(), self.log.key().clone());
         self.log.advance(signed, key.clone());
         match self.read() {
-            Ok((edge, entries, key)) => {
-                self.edge = edge;
-                self.log.advance(self.log.checkpoint().clone(), key);
-                Ok(entries)
+            Ok(news) => {
+                self.edge = news.edge;
+                self.log.advance(self.log.checkpoint().clone(), news.key);
+                Ok(news.entries)
             }
             Err(error) => {
                 let split = compare_with_log(&old, &self.log);
@@ -89,7 +96,7 @@ impl Tail {
         }
     }
 
-    fn read(&self) -> Result<(Edge, Vec<(u64, Entry)>, VerifierKey), AuditError> {
+    fn read(&self) -> Result<News, AuditError> {
         let (mut edge, mut key) = (self.edge.clone(), self.log.key().clone());
         let mut entries: Vec<(u64, Entry)> = Vec::new();
         while edge.size < self.log.len() {
@@ -114,6 +121,6 @@ impl Tail {
         if found != checkpoint.root {
             return Err(AuditError::Root { size: edge.size, found, signed: checkpoint.root });
         }
-        Ok((edge, entries, key))
+        Ok(News { edge, entries, key })
     }
 }

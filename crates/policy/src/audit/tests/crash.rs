@@ -4,9 +4,9 @@ use super::super::verify::verify_on;
 use super::model::{Fault, Model};
 use super::*;
 
-/// Sizes before and batches after that go through all shapes of tiles: the first one, a grown one, one that fills up,
-/// one that fills two levels, several at once.
-const SHAPES: [(u64, u64); 6] = [(2, 1), (5, 3), (250, 5), (250, 6), (255, 300), (511, 1)];
+/// Sizes before and batches after that go through all shapes of tiles: a grown one, one that just fills up (and begins
+/// the next level), several at once.
+const SHAPES: [(u64, u64); 4] = [(2, 1), (5, 3), (250, 6), (255, 300)];
 
 fn prepared(size: u64) -> Model {
     let model = Model::default();
@@ -57,7 +57,8 @@ fn a_crash_at_any_step_loses_nothing_that_was_told() {
     for (size, batch) in SHAPES {
         let (prepared, entries) = (prepared(size), totals(size, size + batch));
         for step in 0..=steps_of(&prepared, &entries) {
-            for seed in 0..if size < 100 { 6 } else { 2 } {
+            // Chance decides what is lost: many times over for the small ones, once a step for those that take long.
+            for seed in if size < 100 { 0..6 } else { step..step + 1 } {
                 let what = format!("{size} + {batch}, step {step}, seed {seed}");
                 let (model, mut writer) = faulty(&prepared, Some(Fault::Dies(step)), seed);
                 let told = writer.append(&entries).map_or(size, |range| range.end);
@@ -67,7 +68,7 @@ fn a_crash_at_any_step_loses_nothing_that_was_told() {
                 check(&killed, told, &format!("{what}, killed"));
                 // Killed, opened again, and the power cut while that goes on.
                 let twice = model.fork();
-                twice.arm(Some(Fault::Dies(seed)), seed as u64);
+                twice.arm(Some(Fault::Dies(seed % 6)), seed as u64);
                 drop(Writer::open_on(twice.boxed(), signer()));
                 twice.cut_power();
                 check(&twice, told, &format!("{what}, killed, then cut"));

@@ -69,6 +69,15 @@ impl Inner {
         (self.random.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33) as usize % below
     }
 
+    /// How many of these bytes are left of a write that was cut off: none, all and any part are equally likely.
+    fn part(&mut self, length: usize) -> usize {
+        match self.random(3) {
+            0 => 0,
+            1 => length,
+            _ => self.random(length + 1),
+        }
+    }
+
     /// Whether this step happens; if not, how it fails.
     fn step(&mut self) -> Result<(), io::ErrorKind> {
         let step = self.steps;
@@ -159,7 +168,7 @@ impl Model {
         let mut inner = self.0.lock().unwrap();
         if let Some(inode) = inner.torn.take() {
             let length = inner.inodes[inode].len();
-            let left = inner.random(length + 1);
+            let left = inner.part(length);
             inner.inodes[inode].truncate(left);
         }
         let mut names = inner.durable.clone();
@@ -223,7 +232,7 @@ impl Disk for Model {
         let part = match done {
             Ok(()) => bytes.len(),
             Err(_) if was_dead => return Err(self.fails(name, io::ErrorKind::Other)),
-            Err(_) => inner.random(bytes.len() + 1),
+            Err(_) => inner.part(bytes.len()),
         };
         let inode = match inner.names.get(name) {
             Some(Node::File(inode)) => *inode,

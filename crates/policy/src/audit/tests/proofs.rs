@@ -90,7 +90,7 @@ fn every_mutation_fails(proof: &str) {
             assert!(!holds, "byte {at} changed:\n{text}");
         }
         if let Some(cut) = proof.get(..at) {
-            assert!(cut.parse::<Proof>().is_err_and(|_| true), "cut at {at}");
+            assert!(cut.parse::<Proof>().is_err(), "cut at {at}");
         }
     }
 }
