@@ -12,18 +12,14 @@ use super::open::{counters, open, write_unbind};
 use super::options::Options;
 use super::sys::{Ring, Socket};
 use super::verdict::{Action, Decided, Verdict, write_all, write_verdicts};
-use super::wire::{Message, parse_message};
+use super::wire::{Message, parse_message, whole_messages};
 
 /// What a message has beside a packet's bytes: headers, some twenty attributes, and up to 300 bytes about its
 /// connection.
 const MESSAGE_OVERHEAD: usize = 1024;
 
-/// Verdicts go out once they have this many bytes: a netlink datagram may not be larger than the socket's send
-/// buffer.
+/// Verdicts go out in datagrams of at most this many bytes: one may not be larger than the socket's send buffer.
 const DATAGRAM_LEN: usize = 8 << 10;
-
-/// How many verdicts are written before their bytes are counted; each has at most 68.
-const VERDICTS_AT_ONCE: usize = 128;
 
 /// One of the kernel's packet queues, for one thread. See the [module's documentation](super).
 pub struct Queue {
@@ -189,12 +185,13 @@ impl Queue {
             marks &= self.settle(packet);
         }
         // Released ones are told one by one: they come in any order.
-        let sent =
-            self.write(&released, true).and_then(|()| self.write(&decided, held)).and_then(|()| self.flush());
+        let messages = write_verdicts(&mut self.outgoing, self.number, &released, true)
+            + write_verdicts(&mut self.outgoing, self.number, &decided, held);
+        self.counters.verdict_messages += u64::from(messages);
         decided.clear();
         released.clear();
         (self.decided, self.released) = (decided, released);
-        sent?;
+        self.flush()?;
         if marks { Ok(()) } else { Err(Error::ConnectionMark { number: self.number }) }
     }
 
@@ -222,25 +219,18 @@ impl Queue {
         possible
     }
 
-    /// Writes verdicts, and sends what is enough for a datagram.
-    fn write(&mut self, decided: &[Decided], mut held: bool) -> Result<(), Error> {
-        let mut done = Ok(());
-        for some in decided.chunks(VERDICTS_AT_ONCE) {
-            let messages = write_verdicts(&mut self.outgoing, self.number, some, held);
-            self.counters.verdict_messages += u64::from(messages);
-            held |= some.iter().any(|packet| packet.verdict.action == Action::Hold);
-            if self.outgoing.len() >= DATAGRAM_LEN {
-                done = done.and_then(|()| self.flush());
-            }
-        }
-        done
-    }
-
+    /// Sends what is written, in datagrams of whole messages; what was not taken stays.
     fn flush(&mut self) -> Result<(), Error> {
-        if !self.outgoing.is_empty() {
-            self.socket.send(&self.outgoing).map_err(|error| self.failed("sending verdicts", error))?;
-            self.outgoing.clear();
+        let mut sent = 0;
+        while let Some(rest) = self.outgoing.get(sent..).filter(|rest| !rest.is_empty()) {
+            let datagram = rest.get(..whole_messages(rest, DATAGRAM_LEN)).unwrap_or(rest);
+            if let Err(error) = self.socket.send(datagram) {
+                self.outgoing.drain(..sent);
+                return Err(self.failed("sending verdicts", error));
+            }
+            sent += datagram.len();
         }
+        self.outgoing.clear();
         Ok(())
     }
 

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::counters::kernel_counters;
 use super::verdict::{Decided, write_verdicts};
-use super::wire::{MESSAGE_VERDICT, MESSAGE_VERDICT_BATCH};
+use super::wire::{MESSAGE_VERDICT, MESSAGE_VERDICT_BATCH, whole_messages};
 use super::*;
 
 /// A message of type `kind` with attributes after netfilter's header.
@@ -130,6 +130,17 @@ fn errors_say_where_and_keep_the_number() {
     // Nested attributes end with the one they are in.
     let nested = message(PACKET, &[header(9), (11, vec![8, 0, 8, 0]), number(3, 1)]);
     assert_eq!(parse_message(&nested), Err(MessageError::Attribute { offset: 36, says: 8, id: Some(9) }));
+}
+
+#[test]
+fn datagrams_have_whole_messages() {
+    let one = message(PACKET, &[number(3, 1)]);
+    let (len, many) = (one.len(), one.repeat(10));
+    assert_eq!(whole_messages(&many, len * 3), len * 3);
+    assert_eq!(whole_messages(&many, len * 4 - 1), len * 3);
+    assert_eq!(whole_messages(&many, len * 11), len * 10);
+    assert_eq!(whole_messages(&many, 1), len, "one that is too large goes alone");
+    assert_eq!(whole_messages(&[], 1), 0);
 }
 
 #[test]

@@ -362,6 +362,20 @@ fn array<const N: usize>(bytes: &[u8], offset: usize) -> Option<[u8; N]> {
     bytes.get(offset..)?.first_chunk().copied()
 }
 
+/// How many bytes of `messages`, which were written here, can go in a datagram of at most `max`: whole messages, and at
+/// least one.
+pub(super) fn whole_messages(messages: &[u8], max: usize) -> usize {
+    let mut end = 0;
+    while let Some(len) = array(messages, end).map(u32::from_ne_bytes) {
+        let next = end + len as usize;
+        if len == 0 || end > 0 && next > max {
+            break;
+        }
+        end = next;
+    }
+    end.min(messages.len())
+}
+
 /// Writes one message at the end of a buffer.
 pub(super) struct Writer<'a> {
     out: &'a mut Vec<u8>,

@@ -180,6 +180,37 @@ fn held_packets_wait_for_their_verdicts() {
 }
 
 #[test]
+fn many_are_released_at_once() {
+    let Some(net) = Net::new() else { return };
+    net.rule(QUEUED);
+    let mut queue = net.queue(5, Options::default());
+    let numbers = Numbers::new(&net, SERVER_V6);
+    let mut held = Vec::new();
+    for start in (0..1000).step_by(100) {
+        numbers.send(start..start + 100);
+        while held.len() < start as usize + 100 {
+            let mut batch = queue.receive(Some(Duration::from_secs(5))).unwrap();
+            assert!(!batch.is_empty());
+            for (packet, verdict) in batch.iter_mut() {
+                *verdict = Verdict::HOLD;
+                held.push(packet.id);
+            }
+        }
+    }
+    queue.send().unwrap();
+    assert_eq!(queue.held(), 1000);
+    // Their verdicts fill several datagrams; the receiver's buffer would not hold all of the packets.
+    for (number, id) in held.iter().enumerate() {
+        queue.release(*id, if number % 5 == 0 { Verdict::ACCEPT } else { Verdict::DROP }).unwrap();
+    }
+    queue.send().unwrap();
+    assert_eq!(numbers.expect(200), (0..1000).step_by(5).collect::<Vec<_>>());
+    numbers.expect_none();
+    assert_eq!(queue.receive(Some(Duration::ZERO)).unwrap().len(), 0);
+    assert_eq!((queue.held(), queue.counters().refused), (0, 0));
+}
+
+#[test]
 fn packets_wait_no_longer_than_the_queue_lives() {
     let Some(net) = Net::new() else { return };
     net.rule(QUEUED);
