@@ -5,7 +5,7 @@ use std::fmt;
 use daylight_expr::{Span, excerpt};
 
 /// How many problems a message spells out.
-const SHOWN_MAX: usize = 50;
+const SHOWN_MAX: usize = 12;
 
 /// One problem and its place.
 #[derive(Clone, Debug, PartialEq, Eq)]

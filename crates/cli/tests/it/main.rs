@@ -2,6 +2,7 @@
 #![allow(clippy::expect_used, clippy::unwrap_used)]
 
 mod behaviour;
+mod filter;
 mod readme;
 
 use std::path::PathBuf;

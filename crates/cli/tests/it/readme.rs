@@ -1,4 +1,4 @@
-//! Every command that the README shows does what it says there.
+//! Every command that the README and the guide show does what it says there.
 
 use std::fs;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::process::Command;
 
 use crate::root;
 
-/// The lines after `$ ` in the README's console blocks.
+/// The lines after `$ ` in a page's console blocks.
 fn commands(text: &str) -> Vec<String> {
     let mut inside = false;
     let mut commands = Vec::new();
@@ -21,14 +21,17 @@ fn commands(text: &str) -> Vec<String> {
 }
 
 #[test]
-fn every_command_of_the_readme_works() {
+fn every_command_of_the_readme_and_the_guide_works() {
     let root = root();
-    let readme = fs::read_to_string(root.join("README.md")).expect("README.md");
-    let commands = commands(&readme);
+    let page = |name| fs::read_to_string(root.join(name)).expect("a page");
+    let mut commands = commands(&page("README.md"));
     assert!(commands.len() >= 15, "{commands:#?}");
+    commands.extend(self::commands(&page("docs/guide/policies.md")));
     // A folder of its own, with the captures where the README says they are.
     let folder = tempfile::tempdir().expect("a folder");
-    std::os::unix::fs::symlink(root.join("testdata"), folder.path().join("testdata")).expect("a link");
+    for data in ["testdata", "data"] {
+        std::os::unix::fs::symlink(root.join(data), folder.path().join(data)).expect("a link");
+    }
     let programs = Path::new(env!("CARGO_BIN_EXE_daylight")).parent().expect("a folder");
     let path = format!("{}:{}", programs.display(), std::env::var("PATH").unwrap_or_default());
     for command in commands {
