@@ -16,6 +16,8 @@ mod expand;
 mod format;
 mod input;
 mod open;
+#[cfg(target_os = "linux")]
+pub mod raw_socket;
 mod source;
 mod write;
 
