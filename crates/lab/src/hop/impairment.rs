@@ -143,7 +143,8 @@ impl Line {
             ns_per_byte,
             queue_ns: queue * ns_per_byte,
             burst_ns: burst as f64 * ns_per_byte,
-            free_at: 0.0,
+            // Idle since ever: its bucket is full.
+            free_at: f64::NEG_INFINITY,
             last_arrival: 0,
             dice: Random::new(seed),
             impairment,
