@@ -154,10 +154,7 @@ impl RawSocket {
         for (frame, iov) in frames.iter_mut().zip(&mut iov) {
             frame.bytes.clear();
             frame.bytes.reserve(FRAME_BYTES_MAX);
-            iov[0] = libc::iovec {
-                iov_base: (&raw mut frame.offload).cast(),
-                iov_len: size_of::<Offload>(),
-            };
+            iov[0] = libc::iovec { iov_base: (&raw mut frame.offload).cast(), iov_len: size_of::<Offload>() };
             iov[1] = libc::iovec { iov_base: frame.bytes.as_mut_ptr().cast(), iov_len: FRAME_BYTES_MAX };
         }
         for (message, iov) in messages.iter_mut().zip(&mut iov).take(count) {
@@ -206,21 +203,14 @@ impl RawSocket {
                 iov_base: (&raw const frame.offload).cast_mut().cast(),
                 iov_len: size_of::<Offload>(),
             };
-            iov[1] = libc::iovec {
-                iov_base: frame.bytes.as_ptr().cast_mut().cast(),
-                iov_len: frame.bytes.len(),
-            };
+            iov[1] =
+                libc::iovec { iov_base: frame.bytes.as_ptr().cast_mut().cast(), iov_len: frame.bytes.len() };
             message.msg_hdr.msg_iov = iov.as_mut_ptr();
             message.msg_hdr.msg_iovlen = 2;
         }
         // SAFETY: `count` messages point to two pieces each, borrowed from `frames` for the call and only read.
         let sent = unsafe {
-            libc::sendmmsg(
-                self.fd.as_raw_fd(),
-                messages.as_mut_ptr(),
-                count as u32,
-                libc::MSG_DONTWAIT,
-            )
+            libc::sendmmsg(self.fd.as_raw_fd(), messages.as_mut_ptr(), count as u32, libc::MSG_DONTWAIT)
         };
         match check(sent) {
             Ok(n) => Ok(usize::try_from(n).unwrap_or(0)),
@@ -274,10 +264,7 @@ mod tests {
     #[test]
     fn an_interface_that_is_not_there() {
         let error = RawSocket::open("no-such-interface").unwrap_err();
-        assert!(
-            matches!(error.raw_os_error(), Some(libc::ENODEV | libc::ENXIO | libc::ENOENT)),
-            "{error}"
-        );
+        assert!(matches!(error.raw_os_error(), Some(libc::ENODEV | libc::ENXIO | libc::ENOENT)), "{error}");
         assert_eq!(RawSocket::open("a\0b").unwrap_err().kind(), io::ErrorKind::InvalidInput);
     }
 

@@ -247,7 +247,10 @@ mod tests {
             assert_eq!((packet.source, packet.destination, packet.ttl), (source, destination, 53));
             assert_eq!(packet.ip_id, source.is_ipv4().then_some(0x3412));
             let Transport::Tcp(s) = packet.transport else { panic!("not TCP") };
-            assert_eq!((s.ports, s.seq, s.ack, s.flags, s.window, s.payload), ([443, 40_000], 7, 9, 20, 502, &b"odd"[..]));
+            assert_eq!(
+                (s.ports, s.seq, s.ack, s.flags, s.window, s.payload),
+                ([443, 40_000], 7, 9, 20, 502, &b"odd"[..])
+            );
             let mut wrong = bytes.clone();
             *wrong.last_mut().unwrap() ^= 1;
             assert!(!checksums_hold(&wrong));

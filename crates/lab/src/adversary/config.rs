@@ -132,14 +132,18 @@ impl AdversaryConfig {
     pub fn check(&self) -> Result<(), ConfigError> {
         let problem = match self {
             Self::DnsInjection(c) if c.names.is_empty() => Some("it has no `names` to answer for"),
-            Self::DnsInjection(c) if c.injectors.is_empty() => Some("`injectors` is empty: leave it out for one"),
+            Self::DnsInjection(c) if c.injectors.is_empty() => {
+                Some("`injectors` is empty: leave it out for one")
+            }
             Self::HttpBlockPage(c) => nothing_to_match(&c.matching),
             Self::IpBlackhole(c) if c.prefixes.is_empty() => Some("it has no `prefixes` to block"),
             Self::ProtocolFilter(c) if c.ports.is_empty() => Some("it has no `ports` to look at"),
             Self::QuicDrop(c) if c.sni.is_empty() && c.versions.is_empty() => {
                 Some("give it `sni` or `versions` to drop")
             }
-            Self::QuicDrop(c) if c.datagrams == 0 => Some("`datagrams = 0` looks at nothing: write 1 or more"),
+            Self::QuicDrop(c) if c.datagrams == 0 => {
+                Some("`datagrams = 0` looks at nothing: write 1 or more")
+            }
             Self::SniDrop(c) => nothing_to_match(&c.matching),
             Self::TcpReset(c) => nothing_to_match(&c.matching),
             Self::Throttle(c) if c.rate_kbit_per_s.is_nan() || c.rate_kbit_per_s < 1.0 => {

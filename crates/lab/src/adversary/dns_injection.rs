@@ -274,7 +274,11 @@ mod tests {
             assert_eq!(read(&ask(config, &talk, "blocked.example", 28).1[0]), (0, vec![]));
             assert_eq!(ask(config, &talk, "fine.example", 1), (Verdict::Pass, vec![]));
         }
-        let other_way = Talk { client_address: "198.51.100.7".parse().unwrap(), server_address: "192.0.2.1".parse().unwrap(), ..Talk::v4(53) };
+        let other_way = Talk {
+            client_address: "198.51.100.7".parse().unwrap(),
+            server_address: "192.0.2.1".parse().unwrap(),
+            ..Talk::v4(53)
+        };
         assert_eq!(ask(config, &other_way, "blocked.example", 1).1.len(), 1);
     }
 

@@ -63,8 +63,7 @@ impl<S> Flows<S> {
     ) -> (FlowId, bool, &mut S) {
         let id = FlowId::of_sender(packet);
         let syn = packet.tcp().map_or(0, |s| s.flags & (flag::SYN | flag::ACK));
-        let live =
-            |(seen, _): &(u64, S)| now_ns.saturating_sub(*seen) <= self.idle_ns && syn != flag::SYN;
+        let live = |(seen, _): &(u64, S)| now_ns.saturating_sub(*seen) <= self.idle_ns && syn != flag::SYN;
         let (id, from_opener) = if self.flows.get(&id).is_some_and(live) {
             (id, true)
         } else if self.flows.get(&id.reversed()).is_some_and(live) {

@@ -175,27 +175,25 @@ impl HttpBlockPage {
 impl InPath for HttpBlockPage {
     fn packet(&mut self, now_ns: u64, direction: Direction, packet: &Packet<'_>, out: &mut Out) -> Verdict {
         self.counters.seen += 1;
-        let verdict = match (
-            self.blocked.holds(now_ns, packet),
-            self.trigger.check(now_ns, direction, packet),
-        ) {
-            (Some(from_client), _) => {
-                self.counters.residual += 1;
-                // The client closes too, and wants that acknowledged; else it tries for a minute.
-                if from_client && packet.tcp().is_some_and(|s| s.has(flag::FIN)) {
-                    self.counters.injected += self.resetter.send(direction, packet, true, false, out);
+        let verdict =
+            match (self.blocked.holds(now_ns, packet), self.trigger.check(now_ns, direction, packet)) {
+                (Some(from_client), _) => {
+                    self.counters.residual += 1;
+                    // The client closes too, and wants that acknowledged; else it tries for a minute.
+                    if from_client && packet.tcp().is_some_and(|s| s.has(flag::FIN)) {
+                        self.counters.injected += self.resetter.send(direction, packet, true, false, out);
+                    }
+                    Verdict::Drop
                 }
-                Verdict::Drop
-            }
-            (None, Some(find)) => {
-                self.counters.matched += 1;
-                self.blocked.start(now_ns, &find.flow);
-                self.forge(direction, packet, out);
-                self.counters.injected += self.resetter.send(direction, packet, false, false, out);
-                Verdict::Drop
-            }
-            (None, None) => Verdict::Pass,
-        };
+                (None, Some(find)) => {
+                    self.counters.matched += 1;
+                    self.blocked.start(now_ns, &find.flow);
+                    self.forge(direction, packet, out);
+                    self.counters.injected += self.resetter.send(direction, packet, false, false, out);
+                    Verdict::Drop
+                }
+                (None, None) => Verdict::Pass,
+            };
         self.counters.dropped += u64::from(verdict == Verdict::Drop);
         verdict
     }

@@ -210,7 +210,11 @@ impl End {
                 return Err(io::Error::new(io::ErrorKind::InvalidData, "the head is too long"));
             }
             if !self.more().await? {
-                return if self.buffer.is_empty() { Ok(None) } else { Err(io::ErrorKind::UnexpectedEof.into()) };
+                return if self.buffer.is_empty() {
+                    Ok(None)
+                } else {
+                    Err(io::ErrorKind::UnexpectedEof.into())
+                };
             }
         }
     }
@@ -279,7 +283,8 @@ impl Serve for Proxy {
         let mut server_end: Option<End> = None;
         while let Some(request) = client.head(true).await? {
             self.counters.matched.fetch_add(1, Ordering::Relaxed);
-            let line = format!("{}\r\nHost: {}\r\n", request.start_line, request.value("host").unwrap_or_default());
+            let line =
+                format!("{}\r\nHost: {}\r\n", request.start_line, request.value("host").unwrap_or_default());
             let host = observe::request(line.as_bytes()).and_then(|r| r.host).unwrap_or_default();
             let refused = self.config.hosts.has(&host);
             if refused || request.start_line.starts_with("CONNECT ") {
@@ -337,7 +342,8 @@ mod tests {
 
     #[test]
     fn a_head_is_rewritten_as_proxies_do() {
-        let text = "GET /x HTTP/1.1\r\nhOsT: a.example\r\nConnection: keep-alive\r\nX-odd-NAME: 1\r\n\r\nbody";
+        let text =
+            "GET /x HTTP/1.1\r\nhOsT: a.example\r\nConnection: keep-alive\r\nX-odd-NAME: 1\r\n\r\nbody";
         let request = head(text, true);
         assert_eq!(request.len, text.len() - 4);
         let client = "192.0.2.9:5".parse().ok();
@@ -353,9 +359,8 @@ mod tests {
 
     #[test]
     fn how_long_a_body_is() {
-        let body = |headers: &str| {
-            head(&format!("HTTP/1.1 200 OK\r\n{headers}\r\n"), false).body(Body::UntilClose)
-        };
+        let body =
+            |headers: &str| head(&format!("HTTP/1.1 200 OK\r\n{headers}\r\n"), false).body(Body::UntilClose);
         assert_eq!(body("Content-Length: 12\r\n").unwrap(), Body::Length(12));
         assert_eq!(body("Transfer-Encoding: gzip, Chunked\r\n").unwrap(), Body::Chunked);
         assert_eq!(body("").unwrap(), Body::UntilClose);

@@ -87,13 +87,14 @@ impl IpBlackholeConfig {
 
     /// True if a packet goes to (`true`) or comes from (`false`) what is blocked.
     fn blocks(&self, packet: &Packet<'_>) -> Option<bool> {
-        let transport = match (self.transport, &packet.transport) {
-            (None, _) | (Some(Only::Tcp), Transport::Tcp(_)) | (Some(Only::Udp), Transport::Udp(_)) => true,
-            _ => false,
-        };
+        let transport = matches!(
+            (self.transport, &packet.transport),
+            (None, _) | (Some(Only::Tcp), Transport::Tcp(_)) | (Some(Only::Udp), Transport::Udp(_))
+        );
         let [from, to] = packet.ports();
         let is = |address, port| {
-            self.prefixes.iter().any(|p| p.has(address)) && (self.ports.is_empty() || self.ports.contains(&port))
+            self.prefixes.iter().any(|p| p.has(address))
+                && (self.ports.is_empty() || self.ports.contains(&port))
         };
         if !transport {
             None
@@ -152,7 +153,8 @@ mod tests {
     fn nothing_passes_and_the_neighbour_is_not_touched() {
         for mut talk in [Talk::v4(443), Talk::v6(443)] {
             let mut adversary = adversary("");
-            let packets = [talk.client(flag::SYN, b""), talk.server(flag::SYN | flag::ACK, b""), talk.udp(0, b"x")];
+            let packets =
+                [talk.client(flag::SYN, b""), talk.server(flag::SYN | flag::ACK, b""), talk.udp(0, b"x")];
             for bytes in packets {
                 assert_eq!(talk.show(&mut adversary, 0, &bytes), (Verdict::Drop, vec![]));
             }

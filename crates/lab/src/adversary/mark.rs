@@ -42,12 +42,7 @@ pub struct Mark {
 
 impl Default for Mark {
     fn default() -> Self {
-        Self {
-            ttl: Fill::Fixed(64),
-            ip_id: Fill::Fixed(0),
-            window: Fill::Fixed(0),
-            dont_fragment: true,
-        }
+        Self { ttl: Fill::Fixed(64), ip_id: Fill::Fixed(0), window: Fill::Fixed(0), dont_fragment: true }
     }
 }
 

@@ -81,8 +81,9 @@ impl FromStr for Prefix {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong =
-            || format!("`{text}` is no range of addresses: write it as 192.0.2.0/24, 2001:db8::/32 or 192.0.2.1");
+        let wrong = || {
+            format!("`{text}` is no range of addresses: write it as 192.0.2.0/24, 2001:db8::/32 or 192.0.2.1")
+        };
         let (address, bits) = text.split_once('/').map_or((text, None), |(a, b)| (a, Some(b)));
         let address: IpAddr = address.parse().map_err(|_| wrong())?;
         let width = if address.is_ipv4() { 32 } else { 128 };
@@ -110,7 +111,9 @@ mod tests {
     #[test]
     fn names_below_and_names_alike() {
         let names = Names::from(["example.org", "=only.example", "*t.co*"]);
-        for name in ["example.org", "www.EXAMPLE.org", "a.b.example.org.", "only.example", "reddit.com", "t.co"] {
+        for name in
+            ["example.org", "www.EXAMPLE.org", "a.b.example.org.", "only.example", "reddit.com", "t.co"]
+        {
             assert!(names.has(name), "{name}");
         }
         for name in ["notexample.org", "example.org.evil", "www.only.example", "org", ""] {

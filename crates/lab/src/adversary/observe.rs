@@ -108,8 +108,7 @@ pub(crate) fn quic_server_name<'a>(datagrams: impl IntoIterator<Item = &'a [u8]>
     let (mut events, mut facts) = (Vec::new(), Vec::new());
     let nobody = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
     for datagram in datagrams {
-        let mut sink =
-            Sink::new(&mut found, &wanted, &mut events, &mut facts, 0, [nobody; 2], [40_000, 443]);
+        let mut sink = Sink::new(&mut found, &wanted, &mut events, &mut facts, 0, [nobody; 2], [40_000, 443]);
         let _ = parser.datagram(Dir::Client, datagram, &mut sink);
     }
     found.text(HOSTNAME).map(str::to_owned)

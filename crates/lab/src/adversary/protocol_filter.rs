@@ -102,9 +102,7 @@ impl Allowed {
                 }
                 _ => false,
             },
-            Self::Http => {
-                data.len() >= 8 && METHODS[..7].iter().any(|m| data.starts_with(m.as_bytes()))
-            }
+            Self::Http => data.len() >= 8 && METHODS[..7].iter().any(|m| data.starts_with(m.as_bytes())),
             Self::Tls => matches!(data, [22, 3, 0..=4, _, _, ..]),
             Self::Ssh => data.starts_with(b"SSH-"),
         }
@@ -183,7 +181,8 @@ mod tests {
     #[test]
     fn allowed_protocols_pass_on_any_of_the_ports() {
         let mut adversary = ProtocolFilterConfig::default().build();
-        let dns = [&[0, 29, 1, 2, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0][..], b"\x07example\x03org\0\0\x01\0\x01"].concat();
+        let dns =
+            [&[0, 29, 1, 2, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0][..], b"\x07example\x03org\0\0\x01\0\x01"].concat();
         let messages = [dns, http("/", "any.example"), hello("any.example")];
         for (i, port) in [53, 80, 443].into_iter().enumerate() {
             for (j, message) in messages.iter().enumerate() {
@@ -197,15 +196,24 @@ mod tests {
     fn the_rest_stops_after_its_first_packet_for_a_minute() {
         let mut adversary = ProtocolFilterConfig::default().build();
         let mut talk = fresh(443, 50_000);
-        assert_eq!(passed(&mut adversary, &mut talk, 0, &[b"SSH-2.0-x\r\n", b"kexinit", b"x"]), [true, false, false]);
+        assert_eq!(
+            passed(&mut adversary, &mut talk, 0, &[b"SSH-2.0-x\r\n", b"kexinit", b"x"]),
+            [true, false, false]
+        );
         let answer = talk.clone().server(flag::ACK, b"what the server sends passes");
         assert_eq!(talk.show(&mut adversary, 1, &answer).0, Verdict::Pass);
         let data = talk.client(flag::ACK, b"x");
         assert_eq!(talk.show(&mut adversary, 59 * SECOND, &data).0, Verdict::Drop);
         assert_eq!(talk.show(&mut adversary, 61 * SECOND, &data).0, Verdict::Pass);
         // Collateral: another connection of the same two hosts, another port.
-        assert_eq!(passed(&mut adversary, &mut fresh(443, 50_001), 1, &[&hello("fine.example"), b"x"]), [true; 2]);
-        assert_eq!(passed(&mut adversary, &mut fresh(22, 50_002), 1, &[b"SSH-2.0-x\r\n", b"x", b"x"]), [true; 3]);
+        assert_eq!(
+            passed(&mut adversary, &mut fresh(443, 50_001), 1, &[&hello("fine.example"), b"x"]),
+            [true; 2]
+        );
+        assert_eq!(
+            passed(&mut adversary, &mut fresh(22, 50_002), 1, &[b"SSH-2.0-x\r\n", b"x", b"x"]),
+            [true; 3]
+        );
     }
 
     /// Two packets together: a method in two halves passes.
@@ -221,7 +229,11 @@ mod tests {
     #[test]
     fn connections_from_outside_are_left_alone() {
         let mut adversary = ProtocolFilterConfig::default().build();
-        let mut talk = Talk { client_address: "198.51.100.7".parse().unwrap(), server_address: "192.0.2.1".parse().unwrap(), ..Talk::v4(443) };
+        let mut talk = Talk {
+            client_address: "198.51.100.7".parse().unwrap(),
+            server_address: "192.0.2.1".parse().unwrap(),
+            ..Talk::v4(443)
+        };
         let mut outside = Talk::v4(443);
         std::mem::swap(&mut outside.client_address, &mut outside.server_address);
         for _ in 0..3 {

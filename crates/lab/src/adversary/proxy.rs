@@ -36,7 +36,9 @@ pub enum ProxyError {
         cause: io::Error,
     },
     /// The kernel did not take the rule.
-    #[error("{kind}: nft did not take the redirection: {message}: it needs nftables, and CAP_NET_ADMIN in this namespace")]
+    #[error(
+        "{kind}: nft did not take the redirection: {message}: it needs nftables, and CAP_NET_ADMIN in this namespace"
+    )]
     Rule {
         /// `tls-interception` or `http-proxy`.
         kind: &'static str,
@@ -217,8 +219,8 @@ impl Rule {
         let from = interface.map_or(String::new(), |name| format!("iifname \"{name}\" "));
         let ports: Vec<_> = ports.iter().map(u16::to_string).collect();
         let script = format!(
-            "table inet {table} {{ chain redirect {{ type nat hook prerouting priority dstnat; \
-             {from}tcp dport {{ {} }} redirect to :{to}\n }} }}\n",
+            "table inet {table} {{\nchain incoming {{\ntype nat hook prerouting priority dstnat;\n\
+             {from}tcp dport {{ {} }} redirect to :{to}\n}}\n}}\n",
             ports.join(", ")
         );
         nft(&script).map_err(|message| ProxyError::Rule { kind, message })?;
@@ -237,9 +239,5 @@ impl Drop for Rule {
 
 fn nft(script: &str) -> Result<(), String> {
     let out = Command::new("nft").arg(script).stdin(Stdio::null()).output().map_err(|e| e.to_string())?;
-    if out.status.success() {
-        Ok(())
-    } else {
-        Err(String::from_utf8_lossy(&out.stderr).trim().to_owned())
-    }
+    if out.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&out.stderr).trim().to_owned()) }
 }

@@ -134,8 +134,7 @@ impl InPath for QuicDrop {
             return Verdict::Pass;
         }
         let limit = self.config.datagrams;
-        let (flow, from_opener, (count, kept)) =
-            self.flows.of(now_ns, packet, || (0, Vec::new()));
+        let (flow, from_opener, (count, kept)) = self.flows.of(now_ns, packet, || (0, Vec::new()));
         let [client, server] = datagram.ports;
         let wanted = from_opener
             && direction == Direction::Outbound

@@ -123,9 +123,8 @@ mod tests {
         let mut talk = Talk::v4(80);
         let bytes = talk.client(flag::ACK, b"x");
         residual.start(0, &FlowId::of_sender(&Packet::from_ip(&bytes).unwrap()));
-        let mut holds = |now, bytes: Vec<u8>| {
-            residual.holds(now, &Packet::from_ip(&bytes).unwrap()).is_some()
-        };
+        let mut holds =
+            |now, bytes: Vec<u8>| residual.holds(now, &Packet::from_ip(&bytes).unwrap()).is_some();
         let same = holds(89 * SECOND, talk.server(flag::ACK, b"y"));
         let other_client_port = holds(1, Talk { client_port: 50_001, ..talk.clone() }.client(flag::SYN, b""));
         let other_server_port = holds(1, Talk { server_port: 443, ..talk.clone() }.client(flag::SYN, b""));

@@ -226,7 +226,7 @@ impl TcpResetConfig {
     /// As configured.
     pub fn build(&self, seed: u64) -> Adversary {
         let in_path = self.place == Place::InPath;
-        let residual = self.residual.or(in_path.then_some(ResidualConfig::CONNECTION));
+        let residual = self.residual.or_else(|| in_path.then_some(ResidualConfig::CONNECTION));
         let reset = TcpReset {
             trigger: Trigger::new(self.matching.clone(), self.reassembly),
             sides: self.sides,
@@ -334,13 +334,22 @@ mod tests {
             let (verdict, injected) = talk.show(&mut adversary, 0, &packet);
             assert_eq!((verdict, injected.len()), (Verdict::Drop, 2));
             let (seq, ack, flags, ..) = fields(&injected[0].ip);
-            assert_eq!((injected[0].direction, seq, ack, flags), (Direction::Inbound, before.next[1], talk.next[0], 0x14));
+            assert_eq!(
+                (injected[0].direction, seq, ack, flags),
+                (Direction::Inbound, before.next[1], talk.next[0], 0x14)
+            );
             // The server has not seen the hello.
             let (seq, ..) = fields(&injected[1].ip);
             assert_eq!((injected[1].direction, seq), (Direction::Outbound, before.next[0]));
             // Nothing of the connection passes any more, and resets are not answered by resets.
-            assert_eq!(talk.show(&mut adversary, 1, &talk.clone().server(flag::ACK, b"x")), (Verdict::Drop, vec![]));
-            assert_eq!(talk.show(&mut adversary, 1, &talk.clone().client(flag::RST, b"")), (Verdict::Drop, vec![]));
+            assert_eq!(
+                talk.show(&mut adversary, 1, &talk.clone().server(flag::ACK, b"x")),
+                (Verdict::Drop, vec![])
+            );
+            assert_eq!(
+                talk.show(&mut adversary, 1, &talk.clone().client(flag::RST, b"")),
+                (Verdict::Drop, vec![])
+            );
             // Collateral: the same two hosts, another name.
             let mut other = Talk { client_port: 50_001, ..before };
             other.handshake(&mut adversary, 2);
@@ -406,7 +415,8 @@ mod tests {
         assert!(!talk.show(&mut adversary, 0, &packet).1.is_empty());
         let second = 1_000_000_000;
         let mut next = Talk { client_port: 50_100, ..Talk::v4(80) };
-        let (verdict, injected) = next.clone().show(&mut adversary, 89 * second, &next.client(flag::SYN, b""));
+        let (verdict, injected) =
+            next.clone().show(&mut adversary, 89 * second, &next.client(flag::SYN, b""));
         assert_eq!(verdict, Verdict::Pass);
         // A SYN expects RST/ACK with its own number acknowledged.
         let (_, ack, flags, ..) = fields(&injected[0].ip);

@@ -75,7 +75,13 @@ impl Talk {
     pub(crate) fn udp(&self, side: usize, payload: &[u8]) -> Vec<u8> {
         let ends = [(self.client_address, self.client_port), (self.server_address, self.server_port)];
         let ((source, from), (destination, to)) = (ends[side], ends[1 - side]);
-        build::udp(source, destination, [from, to], &Stamp { ttl: self.ttl, ip_id: 77, ..Stamp::default() }, payload)
+        build::udp(
+            source,
+            destination,
+            [from, to],
+            &Stamp { ttl: self.ttl, ip_id: 77, ..Stamp::default() },
+            payload,
+        )
     }
 
     pub(crate) fn direction(&self, packet: &Packet<'_>) -> Direction {

@@ -205,7 +205,11 @@ mod tests {
     /// IMC 2021: between 130 and 150 kbit/s, by dropping; and `t.co` is in reddit.com and microsoft.com.
     #[test]
     fn twitter_in_russia() {
-        for (talk, name) in [(Talk::v4(443), "abs.twimg.com"), (Talk::v6(443), "www.reddit.com"), (Talk::v4(443), "microsoft.com")] {
+        for (talk, name) in [
+            (Talk::v4(443), "abs.twimg.com"),
+            (Talk::v6(443), "www.reddit.com"),
+            (Talk::v4(443), "microsoft.com"),
+        ] {
             let (passed, wait) = download(&mut adversary(""), &mut talk.clone(), name);
             let kbit_per_s = (passed as f64 - 16384.0) * 8.0 / 10_000.0;
             assert!((130.0..150.0).contains(&kbit_per_s), "{name} {kbit_per_s}");
@@ -216,7 +220,8 @@ mod tests {
 
     #[test]
     fn a_shaper_lets_packets_wait() {
-        let (passed, wait) = download(&mut adversary("how = 'shaping'\nburst_bytes = 0"), &mut Talk::v4(443), "twitter.com");
+        let (passed, wait) =
+            download(&mut adversary("how = 'shaping'\nburst_bytes = 0"), &mut Talk::v4(443), "twitter.com");
         let kbit_per_s = passed as f64 * 8.0 / 10_000.0;
         // The queue of 64 KiB is filled at the end: 3.7 s at the rate.
         assert!((180.0..200.0).contains(&kbit_per_s), "{kbit_per_s}");

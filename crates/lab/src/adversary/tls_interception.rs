@@ -90,10 +90,8 @@ impl TlsInterceptionConfig {
     /// # Errors
     /// If there is no port to be had, or the kernel does not take the redirection.
     pub fn start(&self) -> Result<TlsInterception, ProxyError> {
-        let certificate = |e: &dyn std::fmt::Display| ProxyError::Certificate {
-            kind: KIND,
-            message: e.to_string(),
-        };
+        let certificate =
+            |e: &dyn std::fmt::Display| ProxyError::Certificate { kind: KIND, message: e.to_string() };
         let issuer = root(&self.issuer).map_err(|e| certificate(&e))?;
         let root_pem = issuer.pem();
         let provider = Arc::new(ring::default_provider());

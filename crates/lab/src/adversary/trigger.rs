@@ -129,10 +129,7 @@ impl Trigger {
 impl Match {
     /// True if nothing is looked for.
     pub fn is_empty(&self) -> bool {
-        self.hosts.is_empty()
-            && self.sni.is_empty()
-            && self.keywords.is_empty()
-            && self.prefixes.is_empty()
+        self.hosts.is_empty() && self.sni.is_empty() && self.keywords.is_empty() && self.prefixes.is_empty()
     }
 
     /// What of it is in the payload of a connection's opener.

@@ -234,7 +234,12 @@ impl Core {
                     return;
                 }
                 Verdict::Delay(ns) => {
-                    return self.wait(now_ns.saturating_add(ns), direction, Stage::Adversary(number + 1), frame);
+                    return self.wait(
+                        now_ns.saturating_add(ns),
+                        direction,
+                        Stage::Adversary(number + 1),
+                        frame,
+                    );
                 }
                 Verdict::Replace(ip) => frame = wrap(&frame.bytes, false, &ip),
             }
@@ -352,8 +357,13 @@ mod tests {
     impl OnPath for Answers {
         fn packet(&mut self, _: u64, direction: Direction, packet: &Packet<'_>, out: &mut Out) {
             if direction == Direction::Outbound {
-                let reply =
-                    build::udp(packet.destination, packet.source, [53, 1000], &build::Stamp::default(), &[77]);
+                let reply = build::udp(
+                    packet.destination,
+                    packet.source,
+                    [53, 1000],
+                    &build::Stamp::default(),
+                    &[77],
+                );
                 out.inject(Direction::Inbound, reply, 0);
             }
         }
@@ -416,9 +426,13 @@ mod tests {
         assert_eq!(direction, Direction::Inbound);
         let packet = Packet::from_frame(&reply.bytes).unwrap();
         // ICMP type 3, code 4, with the MTU.
-        assert_eq!((packet.protocol, &packet.ip[20..22], &packet.ip[26..28]), (1, &[3, 4][..], &600_u16.to_be_bytes()[..]));
+        assert_eq!(
+            (packet.protocol, &packet.ip[20..22], &packet.ip[26..28]),
+            (1, &[3, 4][..], &600_u16.to_be_bytes()[..])
+        );
         assert!(build::checksums_hold(packet.ip));
-        let mut core = Core::new(HopConfig { outbound: Impairment { mtu_silent: true, ..line }, ..Default::default() });
+        let mut core =
+            Core::new(HopConfig { outbound: Impairment { mtu_silent: true, ..line }, ..Default::default() });
         core.push(0, Direction::Outbound, frame(1, 1000));
         assert_eq!(core.poll(0), None);
         assert_eq!(core.counters()[0].too_long, 1);

@@ -138,7 +138,8 @@ impl Line {
         let ns_per_byte = impairment.rate_mbit_per_s.map_or(0.0, |rate| 8e3 / rate);
         let burst = impairment.burst_bytes.unwrap_or(if impairment.police { POLICER_BURST_BYTES } else { 0 });
         let tenth_of_a_second = if ns_per_byte > 0.0 { 1e8 / ns_per_byte } else { 0.0 };
-        let queue = impairment.queue_bytes.map_or(tenth_of_a_second.max(QUEUE_BYTES_MIN), |n| n as f64);
+        let queue =
+            impairment.queue_bytes.map_or_else(|| tenth_of_a_second.max(QUEUE_BYTES_MIN), |n| n as f64);
         Self {
             ns_per_byte,
             queue_ns: queue * ns_per_byte,
@@ -213,7 +214,12 @@ mod tests {
     #[test]
     fn a_shaper_spaces_packets_out_and_drops_what_does_not_fit() {
         // 8 Mbit/s is a byte a microsecond.
-        let set = Impairment { rate_mbit_per_s: Some(8.0), queue_bytes: Some(3000), delay_ms: 5.0, ..Default::default() };
+        let set = Impairment {
+            rate_mbit_per_s: Some(8.0),
+            queue_bytes: Some(3000),
+            delay_ms: 5.0,
+            ..Default::default()
+        };
         let mut line = Line::new(set, 0);
         let fates = arrivals(&mut line, 6, 0);
         let at = |ms: u64| Fate::Arrives(ms * MS + 5 * MS);
@@ -225,7 +231,12 @@ mod tests {
 
     #[test]
     fn a_policer_lets_the_rate_through_and_holds_nothing() {
-        let set = Impairment { rate_mbit_per_s: Some(8.0), burst_bytes: Some(2000), police: true, ..Default::default() };
+        let set = Impairment {
+            rate_mbit_per_s: Some(8.0),
+            burst_bytes: Some(2000),
+            police: true,
+            ..Default::default()
+        };
         let mut line = Line::new(set, 0);
         // 2 MB/s offered for a second, to a line of 1 MB/s.
         let start = 1_000 * MS;

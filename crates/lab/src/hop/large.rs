@@ -190,7 +190,10 @@ mod tests {
         let mut frame = large(["10.0.0.1", "10.0.0.2"], 100);
         frame.offload.gso_type = 0;
         assert_eq!(cut(frame.clone()), [frame]);
-        let odd = RawFrame { offload: Offload { gso_type: 1, gso_bytes: 9, ..Default::default() }, bytes: vec![1; 90] };
+        let odd = RawFrame {
+            offload: Offload { gso_type: 1, gso_bytes: 9, ..Default::default() },
+            bytes: vec![1; 90],
+        };
         assert_eq!(cut(odd.clone()), [odd]);
     }
 }

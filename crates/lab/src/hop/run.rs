@@ -22,7 +22,9 @@ use crate::adversary::AdversaryCounters;
 #[non_exhaustive]
 pub enum HopError {
     /// A packet socket could not be opened.
-    #[error("interface {interface}: {cause}: it must be in the namespace of the calling thread, and packet sockets need CAP_NET_RAW there")]
+    #[error(
+        "interface {interface}: {cause}: it must be in the namespace of the calling thread, and packet sockets need CAP_NET_RAW there"
+    )]
     Interface {
         /// Which.
         interface: String,
@@ -104,12 +106,10 @@ impl Hop {
                 Tap::create(&path, ["left", "right"]).map_err(|cause| HopError::Capture { path, cause })
             })
             .transpose()?;
-        let broken = |cause: io::Error| HopError::Stopped {
-            left: left.to_owned(),
-            right: right.to_owned(),
-            cause,
-        };
-        let stop = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).map_err(|e| broken(e.into()))?;
+        let broken =
+            |cause: io::Error| HopError::Stopped { left: left.to_owned(), right: right.to_owned(), cause };
+        let stop =
+            eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).map_err(|e| broken(e.into()))?;
         let stop = Arc::new(stop);
         let report = Arc::new(Mutex::new(HopReport::default()));
         let mut run = Loop {

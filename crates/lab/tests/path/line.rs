@@ -21,9 +21,10 @@ fn ping(net: &Net, count: &str) -> ([f64; 3], f64) {
     let (_, text) = net.run("c", &["ping", "-q", "-c", count, "-i", "0.01", "-W", "1", SERVER]);
     let times = text.split(" = ").nth(1).unwrap_or_else(|| panic!("{text}"));
     let mut times = times.split(['/', ' ']).map(|t| t.parse().unwrap());
-    let lost = text.split(", ").find_map(|part| part.strip_suffix("% packet loss")).or_else(|| {
-        text.split(", ").find_map(|part| part.split_once("% packet loss").map(|(n, _)| n))
-    });
+    let lost = text
+        .split(", ")
+        .find_map(|part| part.strip_suffix("% packet loss"))
+        .or_else(|| text.split(", ").find_map(|part| part.split_once("% packet loss").map(|(n, _)| n)));
     ([(); 3].map(|()| times.next().unwrap()), lost.unwrap().trim().parse().unwrap())
 }
 
@@ -44,6 +45,15 @@ fn bulk_transfer_and_latency() {
     let Some(mut net) = Net::bridged() else { return };
     net.spawn("s", &["iperf3", "-s"]);
     net.wait_for_port(5201);
+    // What the kernel's own bridge does, to compare with.
+    net.bridge(true);
+    let (times, _) = ping(&net, "100");
+    let mbit_per_s = iperf(&mut net, "2");
+    println!(
+        "kernel bridge: {mbit_per_s:.0} Mbit/s; round trip {:.3}/{:.3}/{:.3} ms",
+        times[0], times[1], times[2]
+    );
+    net.bridge(false);
     for (what, config, mbit_per_s_min) in
         [("large frames untouched", HopConfig::default(), 200.0), ("every packet looked at", watcher(), 50.0)]
     {
@@ -55,8 +65,14 @@ fn bulk_transfer_and_latency() {
         println!(
             "{what}: {mbit_per_s:.0} Mbit/s; round trip {:.3}/{:.3}/{:.3} ms, {lost} % lost; {} frames of {} bytes out, {} \
              back, missed {:?}, unsent {:?}",
-            times[0], times[1], times[2],
-            out.received, out.received_bytes / out.received.max(1), back.received, report.missed, report.unsent
+            times[0],
+            times[1],
+            times[2],
+            out.received,
+            out.received_bytes / out.received.max(1),
+            back.received,
+            report.missed,
+            report.unsent
         );
         // Far below what it does: other programs run on the same machine.
         assert!(mbit_per_s > mbit_per_s_min, "{what}: {mbit_per_s} Mbit/s");

@@ -26,7 +26,11 @@ pub(crate) struct Net {
 static NETS: AtomicU32 = AtomicU32::new(0);
 
 fn run(program: &str, args: &[&str]) -> Output {
-    Command::new(program).args(args).stdin(Stdio::null()).output().unwrap_or_else(|e| panic!("{program}: {e}"))
+    Command::new(program)
+        .args(args)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap_or_else(|e| panic!("{program}: {e}"))
 }
 
 fn must(program: &str, args: &[&str]) {
@@ -76,7 +80,10 @@ impl Net {
         }
         for [host, end, middle] in [["c", "c0", "m0"], ["s", "s0", "m1"]] {
             let (host, m) = (net.host(host), net.host("m"));
-            must("ip", &["-n", &host, "link", "add", end, "type", "veth", "peer", "name", middle, "netns", &m]);
+            must(
+                "ip",
+                &["-n", &host, "link", "add", end, "type", "veth", "peer", "name", middle, "netns", &m],
+            );
             must("ip", &["-n", &m, "link", "set", middle, "up"]);
             must("ip", &["-n", &host, "link", "set", end, "up"]);
         }
@@ -131,8 +138,11 @@ impl Net {
         std::thread::scope(|scope| {
             let thread = scope.spawn(move || {
                 let namespace = File::open(&path).unwrap();
-                move_into_link_name_space(std::os::fd::AsFd::as_fd(&namespace), Some(LinkNameSpaceType::Network))
-                    .unwrap();
+                move_into_link_name_space(
+                    std::os::fd::AsFd::as_fd(&namespace),
+                    Some(LinkNameSpaceType::Network),
+                )
+                .unwrap();
                 f()
             });
             thread.join().unwrap()
@@ -145,14 +155,45 @@ impl Net {
         self.within("m", || Hop::start("m0", "m1", config, Some(capture)).unwrap())
     }
 
+    /// Puts the kernel's bridge between `m0` and `m1`, or takes it away.
+    pub(crate) fn bridge(&self, there: bool) {
+        if there {
+            self.must("m", &["ip", "link", "add", "br0", "type", "bridge"]);
+            for port in ["m0", "m1", "br0"] {
+                if port != "br0" {
+                    self.must("m", &["ip", "link", "set", port, "master", "br0"]);
+                }
+                self.must("m", &["ip", "link", "set", port, "up"]);
+            }
+        } else {
+            self.must("m", &["ip", "link", "del", "br0"]);
+        }
+    }
+
     /// A web server on the server's ports 80 and 443, for all names. It answers `page of NAME via=VIA`, and has a large file.
     pub(crate) fn web_server(&mut self) {
         let dir = self.dir.path().to_str().unwrap().to_owned();
         let (key, certificate) = (format!("{dir}/key.pem"), format!("{dir}/certificate.pem"));
-        must("openssl", &[
-            "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj",
-            "/CN=true.example", "-keyout", &key, "-out", &certificate,
-        ]);
+        must(
+            "openssl",
+            &[
+                "req",
+                "-x509",
+                "-newkey",
+                "ec",
+                "-pkeyopt",
+                "ec_paramgen_curve:P-256",
+                "-nodes",
+                "-days",
+                "2",
+                "-subj",
+                "/CN=true.example",
+                "-keyout",
+                &key,
+                "-out",
+                &certificate,
+            ],
+        );
         std::fs::create_dir(format!("{dir}/www")).unwrap();
         std::fs::write(format!("{dir}/www/large"), vec![b'x'; 4 << 20]).unwrap();
         let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
@@ -179,11 +220,7 @@ impl Net {
         let start = Instant::now();
         while !listens() {
             let log = self.dir.path().join("programs.log");
-            assert!(
-                start.elapsed() < Duration::from_secs(20),
-                "nothing listens on {port}: {}",
-                read(&log)
-            );
+            assert!(start.elapsed() < Duration::from_secs(20), "nothing listens on {port}: {}", read(&log));
             std::thread::sleep(Duration::from_millis(50));
         }
     }

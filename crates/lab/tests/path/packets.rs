@@ -92,7 +92,8 @@ fn block_pages() {
     let page = "kind = 'http-block-page'\nmatch.keywords = ['forbidden']\npage = 'iran'";
     let hop = censored(&net, page);
     let resolve = format!("fine.example:80:{SERVER}");
-    let (_, text) = net.run("c", &["curl", "-siS", "-m", "4", "--resolve", &resolve, "http://fine.example/forbidden"]);
+    let (_, text) =
+        net.run("c", &["curl", "-siS", "-m", "4", "--resolve", &resolve, "http://fine.example/forbidden"]);
     assert!(text.starts_with("HTTP/1.1 403 ") && text.contains("10.10.34.34"), "{text}");
     net.assert_no_collateral(SERVER);
     assert_eq!(matched(hop), 1);
@@ -107,7 +108,8 @@ fn silence() {
         assert_eq!(code, TIMEOUT, "{text}");
         assert_eq!(net.curl("http", "blocked.example", SERVER, &[]).0, 0, "only the server name was blocked");
         net.assert_no_collateral(SERVER);
-        assert_eq!(matched(hop), 1);
+        // The first round's client keeps sending its hello again for a while, also in the second.
+        assert!((1..=2).contains(&matched(hop)));
     }
     let hop = censored(&net, &format!("kind = 'ip-blackhole'\nprefixes = ['{SERVER}']"));
     assert_eq!(net.curl("https", "fine.example", SERVER, &["-m", "2"]).0, TIMEOUT);
@@ -127,9 +129,22 @@ fn throttling() {
     let Some(net) = web() else { return };
     let kbit_per_s = |name: &str| {
         let (resolve, url) = (format!("{name}:443:{SERVER}"), format!("https://{name}/large"));
-        let (_, text) = net.run("c", &[
-            "curl", "-sk", "-m", "6", "-o", "/dev/null", "-w", "%{speed_download}", "--resolve", &resolve, &url,
-        ]);
+        let (_, text) = net.run(
+            "c",
+            &[
+                "curl",
+                "-sk",
+                "-m",
+                "6",
+                "-o",
+                "/dev/null",
+                "-w",
+                "%{speed_download}",
+                "--resolve",
+                &resolve,
+                &url,
+            ],
+        );
         text.trim().parse::<f64>().unwrap_or_else(|_| panic!("{text}")) * 8.0 / 1000.0
     };
     for (how, least, most) in [("policing", 60.0, 600.0), ("shaping", 250.0, 600.0)] {
@@ -253,7 +268,7 @@ fn quic() {
 fn a_filter_of_protocols() {
     let Some(net) = web() else { return };
     let hop = censored(&net, "kind = 'protocol-filter'");
-    // nginx answers what it can't read with 400; but for that it must see a whole line.
+    // nginx answers what it can't read with 400; but for that it must see a whole method.
     let answered = |first: &str, second: &str| {
         let (first, second) = (first.to_owned(), second.to_owned());
         net.within("c", move || {
@@ -267,7 +282,7 @@ fn a_filter_of_protocols() {
             stream.read(&mut [0; 100]).is_ok_and(|n| n > 0)
         })
     };
-    assert!(!answered("NOT A PROT", "OCOL\r\n\r\n"));
+    assert!(!answered("NOTAPROT", "OCOL / HTTP/1.1\r\nHost: fine.example\r\n\r\n"));
     assert!(answered("GET / HT", "TP/1.1\r\nHost: fine.example\r\nConnection: close\r\n\r\n"));
     net.assert_no_collateral(SERVER);
     assert_eq!(matched(hop), 1);

@@ -13,15 +13,17 @@ fn web() -> Option<Net> {
 
 /// Issuer of the certificate that is shown for a name.
 fn issuer(net: &Net, name: &str) -> String {
-    let script =
-        format!("echo | openssl s_client -connect {SERVER}:443 -servername {name} 2>/dev/null | openssl x509 -noout -issuer");
+    let script = format!(
+        "echo | openssl s_client -connect {SERVER}:443 -servername {name} 2>/dev/null | openssl x509 -noout -issuer"
+    );
     net.run("c", &["sh", "-c", &script]).1
 }
 
 #[test]
 fn forged_certificates() {
     let Some(net) = web() else { return };
-    let config: TlsInterceptionConfig = toml::from_str("sni = ['blocked.example']\ninterface = 'm0'").unwrap();
+    let config: TlsInterceptionConfig =
+        toml::from_str("sni = ['blocked.example']\ninterface = 'm0'").unwrap();
     let interception = net.within("m", || config.start().unwrap());
     assert!(issuer(&net, "blocked.example").contains("Qaznet Trust Network"));
     assert!(issuer(&net, "fine.example").contains("true.example"));
@@ -32,9 +34,11 @@ fn forged_certificates() {
     let trusting = ["curl", "-sS", "-m", "4", "--cacert", root.to_str().unwrap(), "--resolve", &resolve];
     let (code, text) = net.run("c", &[&trusting[..], &["https://www.blocked.example/"]].concat());
     assert!(code == 0 && text.starts_with("page of www.blocked.example"), "{code} {text}");
-    let (_, length) = net.run("c", &[
-        &trusting[..], &["-o", "/dev/null", "-w", "%{size_download}", "https://www.blocked.example/large"],
-    ].concat());
+    let (_, length) = net.run(
+        "c",
+        &[&trusting[..], &["-o", "/dev/null", "-w", "%{size_download}", "https://www.blocked.example/large"]]
+            .concat(),
+    );
     assert_eq!(length, "4194304");
     net.assert_no_collateral(SERVER);
     let counters = net.within("m", || interception.into_running().stop());
@@ -58,12 +62,28 @@ fn a_proxy_nobody_asked_for() {
     // Two requests on one connection, and one with a body.
     let resolve = format!("fine.example:80:{SERVER}");
     let large = "http://fine.example/large";
-    let (_, text) = net.run("c", &[
-        "curl", "-s", "-m", "4", "--resolve", &resolve, "-o", "/dev/null", "-o", "/dev/null", "-w",
-        "%{size_download} %{num_connects};", large, large,
-    ]);
+    let (_, text) = net.run(
+        "c",
+        &[
+            "curl",
+            "-s",
+            "-m",
+            "4",
+            "--resolve",
+            &resolve,
+            "-o",
+            "/dev/null",
+            "-o",
+            "/dev/null",
+            "-w",
+            "%{size_download} %{num_connects};",
+            large,
+            large,
+        ],
+    );
     assert_eq!(text, "4194304 1;4194304 0;");
-    let (_, text) = net.curl("http", "fine.example", SERVER, &["-d", "a=b", "-H", "Transfer-Encoding: chunked"]);
+    let (_, text) =
+        net.curl("http", "fine.example", SERVER, &["-d", "a=b", "-H", "Transfer-Encoding: chunked"]);
     assert!(text.starts_with("page of fine.example"), "{text}");
     net.assert_no_collateral(SERVER);
     net.within("m", || drop(proxy));
