@@ -135,6 +135,9 @@ impl AdversaryConfig {
             Self::DnsInjection(c) if c.injectors.is_empty() => {
                 Some("`injectors` is empty: leave it out for one")
             }
+            Self::HttpBlockPage(c) if !c.matching.sni.is_empty() => {
+                Some("a page can't be put into TLS: leave `match.sni` out, or use `tls-interception`")
+            }
             Self::HttpBlockPage(c) => nothing_to_match(&c.matching),
             Self::IpBlackhole(c) if c.prefixes.is_empty() => Some("it has no `prefixes` to block"),
             Self::ProtocolFilter(c) if c.ports.is_empty() => Some("it has no `ports` to look at"),

@@ -106,7 +106,7 @@ const RECURSION_DESIRED: u16 = 0x0100;
 const RESPONSE: u16 = 0x8080;
 const NXDOMAIN: u16 = 3;
 const REFUSED: u16 = 5;
-/// Between two injectors' answers: what FOCI 2020 shows in its captures is of this order.
+/// Between two injectors' answers. The papers give no figure; this keeps their order on the lab's links.
 const BETWEEN_INJECTORS_NS: u64 = 300_000;
 
 impl DnsInjection {

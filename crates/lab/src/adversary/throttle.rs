@@ -78,7 +78,7 @@ pub enum How {
     Shaping,
 }
 
-/// Ten minutes (IMC 2021, §6.6).
+/// Ten minutes (IMC 2021).
 const IDLE_NS: u64 = 600_000_000_000;
 
 #[derive(Debug, Default)]

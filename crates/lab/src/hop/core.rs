@@ -54,6 +54,8 @@ pub struct HopCounters {
 
 /// A hop holds at most so many frames of both directions; what comes then is dropped, and counted.
 const FRAMES_HELD_MAX: usize = 100_000;
+/// … and so many bytes: a fifth of a second at 10 Gbit/s.
+const BYTES_HELD_MAX: usize = 256 << 20;
 
 /// Where a frame that waits goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,6 +102,7 @@ pub struct Core {
     lines: [Line; 2],
     adversaries: Vec<Adversary>,
     waiting: BinaryHeap<Reverse<Waiting>>,
+    waiting_bytes: usize,
     /// Due already, in order.
     ready: VecDeque<(Direction, RawFrame)>,
     number: u64,
@@ -121,6 +124,7 @@ impl Core {
             ],
             adversaries: config.adversaries,
             waiting: BinaryHeap::new(),
+            waiting_bytes: 0,
             ready: VecDeque::new(),
             number: 0,
             cuts,
@@ -144,7 +148,9 @@ impl Core {
         let counters = &mut self.counters[direction.index()];
         counters.received += 1;
         counters.received_bytes += frame.bytes.len() as u64;
-        if self.waiting.len() + self.ready.len() >= FRAMES_HELD_MAX {
+        let full = self.waiting.len() + self.ready.len() >= FRAMES_HELD_MAX
+            || self.waiting_bytes + frame.bytes.len() > BYTES_HELD_MAX;
+        if full {
             counters.over_budget += 1;
             return;
         }
@@ -166,6 +172,7 @@ impl Core {
 
     fn wait(&mut self, due_ns: u64, direction: Direction, stage: Stage, frame: RawFrame) {
         self.number += 1;
+        self.waiting_bytes += frame.bytes.len();
         self.waiting.push(Reverse(Waiting { due_ns, number: self.number, stage, direction, frame }));
     }
 
@@ -270,6 +277,7 @@ impl Core {
                 return None;
             }
             let Reverse(w) = self.waiting.pop()?;
+            self.waiting_bytes -= w.frame.bytes.len();
             // Its own time, not that of the call: what comes out does not depend on how often it is asked for.
             self.step(w.due_ns, w.direction, w.stage, w.frame);
         }
@@ -445,5 +453,14 @@ mod tests {
             core.push(0, Direction::Outbound, frame(1, 1));
         }
         assert_eq!(core.counters()[0].over_budget, 5);
+        let mut core = Core::new(HopConfig { outbound: Impairment::delay_ms(1000.0), ..Default::default() });
+        // As if others waited already.
+        core.waiting_bytes = BYTES_HELD_MAX - 2500;
+        for _ in 0..5 {
+            core.push(0, Direction::Outbound, frame(1, 1000));
+        }
+        assert_eq!(core.counters()[0].over_budget, 3);
+        while core.poll(1000 * MS).is_some() {}
+        assert_eq!(core.waiting_bytes, BYTES_HELD_MAX - 2500);
     }
 }

@@ -114,9 +114,10 @@ fn pseudo(bytes: &mut [u8], ip_at: usize, offload: &mut Offload) {
     }
 }
 
-/// Completes a checksum that is owed, so that the bytes are what a wire would carry.
+/// Completes a checksum that is owed, so that the bytes are what a wire would carry. A large frame gets the one of a packet
+/// of that size.
 pub fn complete(frame: &mut RawFrame) {
-    if frame.offload.flags & Offload::NEEDS_CHECKSUM == 0 || frame.offload.is_large() {
+    if frame.offload.flags & Offload::NEEDS_CHECKSUM == 0 {
         return;
     }
     let start = usize::from(frame.offload.checksum_start);
@@ -180,6 +181,28 @@ mod tests {
                     assert_eq!(packet.ip_id, Some(100 + i as u16));
                 }
                 payload.extend_from_slice(segment.payload);
+            }
+            assert_eq!(payload, data);
+        }
+    }
+
+    #[test]
+    fn datagrams_of_one_call_become_datagrams_again() {
+        for address in ["10.0.0.1", "fd00::1"] {
+            let address: IpAddr = address.parse().unwrap();
+            let data: Vec<u8> = (0..2900).map(|i| (i * 3) as u8).collect();
+            let ip = build::udp(address, address, [5, 443], &build::Stamp::default(), &data);
+            let kind: u16 = if address.is_ipv4() { 0x0800 } else { 0x86dd };
+            let bytes = [&[2; 12][..], &kind.to_be_bytes(), &ip].concat();
+            let offload = Offload { gso_type: Offload::GSO_UDP_L4, gso_bytes: 1200, ..Offload::default() };
+            let mut payload = Vec::new();
+            for (i, mut piece) in cut(RawFrame { offload, bytes }).into_iter().enumerate() {
+                complete(&mut piece);
+                let packet = Packet::from_frame(&piece.bytes).unwrap();
+                assert!(build::checksums_hold(packet.ip), "{address} {i}");
+                let datagram = packet.udp().unwrap();
+                assert_eq!((datagram.ports, datagram.payload.len()), ([5, 443], [1200, 1200, 500][i]));
+                payload.extend_from_slice(datagram.payload);
             }
             assert_eq!(payload, data);
         }

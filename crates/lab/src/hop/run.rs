@@ -138,7 +138,8 @@ impl Hop {
     /// Stops, and says what was done. Frames still on their way are gone.
     ///
     /// # Errors
-    /// If the hop had stopped by itself: an interface is gone, or the capture file can't be written.
+    /// If the hop had stopped by itself: a socket failed, or the capture file can't be written. (An interface that is taken
+    /// away does not stop it: nothing comes any more, and what is sent there counts as unsent.)
     pub fn stop(mut self) -> Result<HopReport, HopError> {
         self.end()?;
         Ok(self.report())

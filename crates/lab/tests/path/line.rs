@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use daylight_lab::adversary::build::checksums_hold;
 use daylight_lab::adversary::{AdversaryConfig, Built};
 use daylight_lab::hop::{Hop, HopConfig, Impairment};
 
@@ -109,6 +110,34 @@ fn delay_loss_and_rate() {
     let mbit_per_s = iperf(&mut net, "3");
     println!("20 Mbit/s: {mbit_per_s:.2} Mbit/s of payload; {:?}", hop.stop().unwrap().directions[0]);
     assert!((15.0..20.0).contains(&mbit_per_s), "{mbit_per_s}");
+}
+
+/// What is captured is what a wire would carry: every checksum is done, and every packet is there at both ends.
+#[test]
+fn a_capture_of_both_ends() {
+    let Some(mut net) = Net::bridged() else { return };
+    net.spawn("s", &["iperf3", "-s"]);
+    net.wait_for_port(5201);
+    let hop = net.hop(watcher());
+    let (code, text) = net.run("c", &["iperf3", "-c", SERVER, "-n", "200K"]);
+    assert_eq!(code, 0, "{text}");
+    let report = hop.stop().unwrap();
+    let path = net.dir.path().join("link.pcapng");
+    let mut source = daylight_capture::open(&path).unwrap();
+    let mut frames = 0;
+    while let Some(batch) = source.next_batch(64).unwrap() {
+        for frame in &batch.frames {
+            let bytes = batch.frame_bytes(frame);
+            let is_ipv4 = bytes.get(12..14) == Some(&[8, 0]);
+            assert!(!is_ipv4 || checksums_hold(&bytes[14..]), "frame {frames}: {bytes:02x?}");
+            frames += 1;
+        }
+    }
+    let [out, back] = report.directions;
+    assert_eq!((out.received, back.received), (out.delivered, back.delivered));
+    // What came in large is one frame there, and several where it went out.
+    let sent_out = out.delivered + back.delivered;
+    assert!((sent_out + 20..=2 * sent_out).contains(&frames), "{frames} {report:?}");
 }
 
 #[test]
