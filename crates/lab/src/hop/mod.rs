@@ -18,6 +18,10 @@
 //! the line counts packets (loss, rate, MTU), they are cut into what a wire would carry ([`large`]). The other way,
 //! turning offloads off on the hosts' interfaces, would slow down every link of the lab, and would break in silence
 //! wherever a scenario's program turns them on again.
+//!
+//! **Cost**, against the kernel's bridge in the same run (`tests/path/line.rs`: one TCP stream of iperf3 between namespaces, two
+//! cores that others were using too): 60 % of its throughput with large frames untouched (3.6 of 6.0 Gbit/s), 22 % with
+//! every packet cut and looked at (1.3 Gbit/s), and at the shortest 40 and 70 µs more for a round trip.
 
 mod core;
 pub mod impairment;

@@ -6,3 +6,4 @@ mod line;
 mod net;
 mod packets;
 mod proxies;
+mod quic;

@@ -11,7 +11,7 @@ use daylight_protocols::testing::tls::{ClientHello, Initial, crypto_frame};
 use crate::net::{NEIGHBOUR, Net, SERVER, SERVER_V6};
 
 /// A link of 5 ms each way with this adversary.
-fn censored(net: &Net, text: &str) -> Hop {
+pub(crate) fn censored(net: &Net, text: &str) -> Hop {
     let config: AdversaryConfig = toml::from_str(text).unwrap();
     let Built::Packets(adversary) = config.build(1).unwrap() else { panic!("a packet handler") };
     net.hop(HopConfig {
@@ -33,7 +33,7 @@ const TIMEOUT: i32 = 28;
 const TLS_FAILED: i32 = 35;
 const RECEIVE_FAILED: i32 = 56;
 
-fn matched(hop: Hop) -> u64 {
+pub(crate) fn matched(hop: Hop) -> u64 {
     hop.stop().unwrap().adversaries[0].matched
 }
 
@@ -233,7 +233,7 @@ fn echoes(net: &Net, payload: &[u8]) -> bool {
 }
 
 #[test]
-fn quic() {
+fn quic_datagrams() {
     let Some(net) = Net::bridged() else { return };
     let server = net.within("s", || UdpSocket::bind((SERVER, 443)).unwrap());
     let echo = std::thread::spawn(move || {
