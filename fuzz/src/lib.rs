@@ -14,6 +14,7 @@ mod expr;
 mod indicators;
 mod input;
 mod parsers;
+mod policy;
 mod reassemble;
 pub mod script;
 
@@ -41,6 +42,7 @@ pub const TARGETS: &[Target] = &[
     ("names", |data| parsers::run(Family::Names, data)),
     ("network", |data| parsers::run(Family::Network, data)),
     ("p2p", |data| parsers::run(Family::P2p, data)),
+    ("policy", policy::run),
     ("reassemble", reassemble::run),
     ("remote", |data| parsers::run(Family::Remote, data)),
     ("vpn", |data| parsers::run(Family::Vpn, data)),

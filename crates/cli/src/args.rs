@@ -25,6 +25,12 @@ pub(crate) enum Command {
     Risks(Risks),
     /// Lists the applications of the catalog
     Applications(Applications),
+    /// Looks at the policies of a filter
+    #[command(subcommand)]
+    Filter(FilterCommand),
+    /// Checks the public log of a filter, with its key alone
+    #[command(subcommand)]
+    Audit(AuditCommand),
     /// Prints a completion script for a shell
     Completions {
         /// Which shell
@@ -205,4 +211,79 @@ pub(crate) struct Risks {
 pub(crate) struct Applications {
     /// Only this one, or those of this category
     pub(crate) name: Option<String>,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum FilterCommand {
+    /// Loads a policy, says what is probably not meant, and what it would do to captures
+    Check(FilterCheck),
+    /// Says why a policy does what it does to a flow
+    Explain(FilterExplain),
+}
+
+const CHECK_STATUS: &str = "\
+Exit status:
+  0  it loads, and there is nothing to warn of
+  1  it does not load
+  2  the command line is wrong
+  3  it loads, with warnings";
+
+#[derive(Args)]
+#[command(after_help = CHECK_STATUS)]
+pub(crate) struct FilterCheck {
+    /// The policy, a TOML file
+    pub(crate) policy: PathBuf,
+    /// Captures to try it on: how many flows and bytes each rule decides about
+    #[arg(long, value_name = "CAPTURE", num_args = 1..)]
+    pub(crate) against: Vec<PathBuf>,
+}
+
+#[derive(Args)]
+pub(crate) struct FilterExplain {
+    /// The policy, a TOML file
+    pub(crate) policy: PathBuf,
+    /// The capture with the flow
+    pub(crate) capture: PathBuf,
+    /// The flow: its uid, its host name, or its client's address and port
+    pub(crate) flow: String,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum AuditCommand {
+    /// Verifies a whole log, or a proof
+    Verify {
+        /// The log's folder, or a file with a proof
+        log: PathBuf,
+        /// The filter's verifier key, or a file that holds it
+        #[arg(long)]
+        key: String,
+    },
+    /// Proves that an entry is in a log, or that a log goes on from what it was
+    Prove {
+        /// The log's folder
+        log: PathBuf,
+        /// The filter's verifier key, or a file that holds it
+        #[arg(long)]
+        key: String,
+        /// Which entry, from 0
+        #[arg(long, value_name = "NUMBER")]
+        entry: Option<u64>,
+        /// How many entries it had
+        #[arg(long, value_name = "SIZE", conflicts_with = "entry")]
+        since: Option<u64>,
+    },
+    /// Prints entries, one a line
+    Tail {
+        /// The log's folder
+        log: PathBuf,
+        /// The filter's verifier key, or a file that holds it
+        #[arg(long)]
+        key: String,
+        /// The first entry, from 0
+        #[arg(long, value_name = "NUMBER", default_value_t = 0)]
+        from: u64,
+        /// Waits for more
+        #[arg(long)]
+        follow: bool,
+    },
 }

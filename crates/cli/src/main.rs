@@ -1,6 +1,8 @@
 //! The `daylight` command: argument parsing and wiring, nothing else.
 
 mod args;
+mod audit;
+mod filter;
 mod inspect;
 mod interrupt;
 mod listing;
@@ -27,6 +29,8 @@ fn main() -> ExitCode {
         Command::Fields(args) => listing::fields(&args),
         Command::Risks(args) => listing::risks(&args),
         Command::Applications(args) => listing::applications(&args),
+        Command::Filter(command) => filter::run(&command),
+        Command::Audit(command) => audit::run(&command),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "daylight", &mut script);

@@ -12,7 +12,8 @@ pub struct Span {
 }
 
 impl Span {
-    pub(crate) fn new(start: usize, end: usize) -> Self {
+    /// From one byte to before another.
+    pub fn new(start: usize, end: usize) -> Self {
         Self { start, end }
     }
 
@@ -110,6 +111,11 @@ impl Error {
         self.0.span
     }
 
+    /// What is written beside the caret; may be empty.
+    pub fn beside(&self) -> &str {
+        &self.0.label
+    }
+
     /// What to do about it, if there is something to say.
     pub fn advice(&self) -> Option<&str> {
         Some(self.0.help.as_str()).filter(|help| !help.is_empty())
@@ -119,7 +125,7 @@ impl Error {
     /// white space, and the last has no newline.
     pub fn report(&self) -> String {
         let Problem { kind, span, label, help, input } = &*self.0;
-        report("error", &kind.to_string(), input, *span, label, help)
+        excerpt("error", &kind.to_string(), None, input, *span, label, help)
     }
 }
 
@@ -137,9 +143,14 @@ impl Warning {
         self.span
     }
 
+    /// What to do about it.
+    pub fn advice(&self) -> &str {
+        &self.help
+    }
+
     /// As [`Error::report`]; `input` is the text that was compiled ([`Program::source`](crate::Program::source)).
     pub fn report(&self, input: &str) -> String {
-        report("warning", &self.message, input, self.span, "", &self.help)
+        excerpt("warning", &self.message, None, input, self.span, "", &self.help)
     }
 }
 
@@ -152,7 +163,18 @@ impl fmt::Display for Warning {
 /// Columns of the expression's line that are shown at most.
 const EXCERPT_COLUMNS: usize = 96;
 
-fn report(severity: &str, message: &str, input: &str, span: Span, label: &str, help: &str) -> String {
+/// What is said of a place in a text: the message, the line with a caret under the place and `label` beside it, and what
+/// to do. With `file` the place is named as well, as `file:line:column`, counted from 1 and in characters. Control
+/// characters are shown as one plain character each. No line ends in white space, and the last has no newline.
+pub fn excerpt(
+    severity: &str,
+    message: &str,
+    file: Option<&str>,
+    input: &str,
+    span: Span,
+    label: &str,
+    help: &str,
+) -> String {
     // Messages quote the expression, which may hold control characters that a terminal would obey.
     let mut out = format!("{severity}: {}", printable(message));
     let start = floor(input, span.start);
@@ -176,6 +198,9 @@ fn report(severity: &str, message: &str, input: &str, span: Span, label: &str, h
     let indent = " ".repeat(from - first + before.chars().count());
     let caret = "^".repeat(width.min((first + EXCERPT_COLUMNS).saturating_sub(from)).max(1));
     let mark = format!("{gutter} | {indent}{caret} {}", printable(label));
+    if let Some(file) = file {
+        out += &format!("\n{gutter}--> {}:{number}:{}", printable(file), from + 1);
+    }
     out += &format!(
         "\n{gutter} |\n{}\n{}",
         format!("{number} | {before}{shown}{after}").trim_end(),

@@ -13,7 +13,7 @@ use crate::{Kind, Program, Row, ValueRef, time};
 
 /// A value during evaluation: truth values and times are whole numbers, text is bytes.
 #[derive(Clone, Copy, Debug)]
-enum Val<'a> {
+pub(crate) enum Val<'a> {
     Int(i128),
     Float(f64),
     Octets(&'a [u8]),
@@ -59,7 +59,7 @@ impl Program {
 
     /// The tests that are less frequent than those above, so that their code is out of the way.
     #[inline(never)]
-    fn holds<R: Row>(&self, test: &Test, row: &R, registers: &mut u64) -> bool {
+    pub(crate) fn holds<R: Row>(&self, test: &Test, row: &R, registers: &mut u64) -> bool {
         match test {
             Test::Field { field, check, negate, .. } => {
                 let mut values = row.values(*field);
@@ -103,7 +103,7 @@ impl Program {
     }
 
     /// Calls `visit` with each value of an operand until it returns true; returns whether it did.
-    fn each<R: Row>(&self, operand: u32, row: &R, visit: Visit<'_>) -> bool {
+    pub(crate) fn each<R: Row>(&self, operand: u32, row: &R, visit: Visit<'_>) -> bool {
         let Some(operand) = self.operands.get(operand as usize) else { return false };
         match operand {
             Operand::Field(field) => row.values(*field).any(|value| visit(value.into())),
@@ -357,7 +357,7 @@ impl Relation {
         }
     }
 
-    fn holds(self, a: Val<'_>, b: Val<'_>) -> bool {
+    pub(crate) fn holds(self, a: Val<'_>, b: Val<'_>) -> bool {
         let order = match (a, b) {
             (Val::Octets(a), Val::Octets(b)) if self == Self::Contains => {
                 return memchr::memmem::find(a, b).is_some();
@@ -374,7 +374,7 @@ impl Relation {
 impl Check {
     /// The frequent checks of plain fields at once, all others by way of [`Val`].
     #[inline]
-    fn fits(&self, value: ValueRef<'_>) -> bool {
+    pub(crate) fn fits(&self, value: ValueRef<'_>) -> bool {
         match (self, value) {
             (Self::Octets(Relation::Eq, wanted), ValueRef::Str(text)) => **wanted == *text.as_bytes(),
             (Self::Int(low, high), ValueRef::Uint(n)) => (*low..=*high).contains(&n.into()),
@@ -386,7 +386,7 @@ impl Check {
     }
 
     #[inline(never)]
-    fn fits_value(&self, value: Val<'_>) -> bool {
+    pub(crate) fn fits_value(&self, value: Val<'_>) -> bool {
         match (self, value) {
             (Self::Any(checks), value) => checks.iter().any(|check| check.fits_value(value)),
             (Self::Int(low, high), Val::Int(n)) => (*low..=*high).contains(&n),

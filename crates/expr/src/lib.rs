@@ -6,6 +6,9 @@
 //! values of the fields it needs, as it needs them. `and`, `or` and `not` cost nothing at that point: they are in
 //! the places to go on at.
 //!
+//! A row may say that it doesn't know a field yet ([`Knowledge`]): [`Program::decide`] answers as soon as what is known
+//! settles it. [`Program::implies`] and [`Program::is_impossible`] tell what can be proven without any row.
+//!
 //! An expression that cannot be right is refused with an [`Error`] that points into the text and says what to do; one
 //! that is probably not meant as written compiles with a [`Warning`].
 //!
@@ -58,6 +61,7 @@
 pub mod ast;
 mod buf;
 mod check;
+mod decide;
 mod emit;
 mod error;
 mod eval;
@@ -67,16 +71,19 @@ mod literal;
 mod nearest;
 mod parse;
 mod program;
+mod prove;
+mod ranges;
 mod schema;
 mod time;
 
-pub use error::{Error, ErrorKind, Span, Warning};
+pub use decide::{Asked, Explanation};
+pub use error::{Error, ErrorKind, Span, Warning, excerpt};
 pub use list::List;
 pub use literal::Network;
 pub use nearest::nearest;
 pub use parse::parse;
 pub use program::Program;
-pub use schema::{FieldType, Kind, Lists, NoLists, Row, Schema, ValueRef};
+pub use schema::{FieldType, Kind, Knowledge, Lists, NoLists, Partial, Row, Schema, ValueRef};
 
 /// The longest expression, in bytes.
 pub const INPUT_LEN_MAX: usize = 64 * 1024;

@@ -25,6 +25,11 @@ pub struct Program {
     pub(crate) entry: u32,
     pub(crate) operands: Box<[Operand]>,
     pub(crate) fields: Box<[u32]>,
+    /// The fields' names, beside them.
+    pub(crate) names: Box<[Box<str>]>,
+    /// Those of the fields that can hold several values.
+    pub(crate) several: Box<[u32]>,
+    pub(crate) lists: Box<[Box<str>]>,
     pub(crate) texts: Box<[Box<str>]>,
     pub(crate) source: Box<str>,
     pub(crate) warnings: Vec<Warning>,
@@ -34,6 +39,16 @@ impl Program {
     /// The ids of the fields that it can ask for, ascending.
     pub fn fields(&self) -> &[u32] {
         &self.fields
+    }
+
+    /// The names of those fields as they were written, in the same order.
+    pub fn field_names(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.names.iter().map(|name| &**name)
+    }
+
+    /// The names of the lists that it looks into, sorted, without the `$`.
+    pub fn lists(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.lists.iter().map(|name| &**name)
     }
 
     /// The text that it was compiled from.

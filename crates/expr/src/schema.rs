@@ -113,16 +113,56 @@ pub enum ValueRef<'a> {
     Time(i64),
 }
 
+/// How much of a field is known while a row is still being filled in. What is known of a field may grow from
+/// `Nothing` over `Adding` or `Rising` to `Final`, never the other way: then no answer of [`Program::decide`](
+/// crate::Program::decide) is ever taken back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Knowledge {
+    /// Not whether it is there. Values that the row has already are not looked at.
+    Nothing,
+    /// The values that are there stay, and others may come: a flow's risks.
+    Adding,
+    /// There is one number or time, or will be, and it only becomes greater: a flow's bytes.
+    Rising,
+    /// All of it; that it is absent, too.
+    Final,
+}
+
 /// What an expression is evaluated over.
 pub trait Row {
     /// The values of the field with that id: none if it is absent, one, or several. They must be of the kind that the
     /// schema gave for the field; a value of any other kind equals nothing.
     fn values(&self, id: u32) -> impl Iterator<Item = ValueRef<'_>>;
+
+    /// How much of the field with that id is known. Only [`Program::decide`](crate::Program::decide) and
+    /// [`Program::explain`](crate::Program::explain) ask.
+    fn knowledge(&self, id: u32) -> Knowledge {
+        let _ = id;
+        Knowledge::Final
+    }
 }
 
 impl<R: Row> Row for &R {
     fn values(&self, id: u32) -> impl Iterator<Item = ValueRef<'_>> {
         R::values(self, id)
+    }
+
+    fn knowledge(&self, id: u32) -> Knowledge {
+        R::knowledge(self, id)
+    }
+}
+
+/// A row of which not everything is known yet: the function says how much, by the field's id.
+#[derive(Clone, Copy, Debug)]
+pub struct Partial<R, K>(pub R, pub K);
+
+impl<R: Row, K: Fn(u32) -> Knowledge> Row for Partial<R, K> {
+    fn values(&self, id: u32) -> impl Iterator<Item = ValueRef<'_>> {
+        self.0.values(id)
+    }
+
+    fn knowledge(&self, id: u32) -> Knowledge {
+        self.1(id)
     }
 }
 

@@ -7,7 +7,10 @@ use daylight_packet::{
     Batch, Decoded, Decoder, Defragmented, Defragmenter, FrameKind, LinkType, Packet, Reassembled,
 };
 
-/// Frames in a chunk. Small enough that a chunk's packets stay in a core's second-level cache.
+/// Frames in a group. Small enough that its packets stay in a core's second-level cache.
+///
+/// A chunk is a group, or a part of one: it lies in one piece of memory, and where those end depends on how a capture is
+/// read. What must not depend on that (when flows end, what is merged together) happens where a group ends.
 pub(crate) const FRAMES: usize = 1024;
 
 /// A packet and where its bytes are.
@@ -101,6 +104,9 @@ pub(crate) struct Chunk {
     pool: Arc<Pool>,
     /// Its place in the capture, from 0.
     pub(crate) number: u64,
+    /// Its group's place, and if the group ends with it.
+    pub(crate) group: u64,
+    pub(crate) ends_group: bool,
     pub(crate) task: Task,
     batch: Batch,
     reassembled: Vec<Reassembled>,
@@ -139,6 +145,8 @@ impl Chunk {
         let mut chunk = Self {
             pool: Arc::clone(pool),
             number,
+            group: first_number / FRAMES as u64,
+            ends_group: frames == 0 || (first_number + frames as u64).is_multiple_of(FRAMES as u64),
             task: Task::Packets,
             batch,
             reassembled: Vec::new(),
@@ -196,6 +204,8 @@ impl Chunk {
         Self {
             pool: Arc::default(),
             number,
+            group: 0,
+            ends_group: true,
             task: Task::Flush(before),
             batch: empty,
             reassembled: Vec::new(),

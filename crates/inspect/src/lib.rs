@@ -29,6 +29,7 @@ mod config;
 mod enrich;
 mod filter;
 pub mod indicators;
+mod live;
 mod merge;
 mod pipeline;
 mod ports;
@@ -40,6 +41,7 @@ pub mod summary;
 pub use chunk::FrameCounters;
 pub use config::{Config, Timeouts, WantedCore};
 pub use filter::{RecordSchema, columns_of, compile};
+pub use live::{Live, LivePacket};
 pub use merge::RecordSink;
 pub use pipeline::{Control, RunStats, dispatcher, inspect};
 pub use record::{

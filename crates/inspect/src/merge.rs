@@ -195,8 +195,8 @@ impl Correlation {
         }
     }
 
-    /// Labels what the payload could not, and names what names itself not.
-    fn apply(&self, record: &mut FlowRecord, first_packet: u64, config: &Config) {
+    /// Labels what the payload could not, and names what names itself not; by its port only if `by_port`.
+    pub(crate) fn apply(&self, record: &mut FlowRecord, first_packet: u64, config: &Config, by_port: bool) {
         let ends = &record.ends;
         if record.protocol == ProtocolId::Unknown {
             let expected = [(ends.dst_ip, ends.dst_port), (ends.src_ip, ends.src_port)]
@@ -210,7 +210,8 @@ impl Correlation {
                 record.confidence = Confidence::Correlation;
             }
         }
-        if record.protocol == ProtocolId::Unknown
+        if by_port
+            && record.protocol == ProtocolId::Unknown
             && let Some(protocol) = [ends.dst_port, ends.src_port]
                 .into_iter()
                 .find_map(|port| ports::at_home(ends.ip_protocol, port))
@@ -253,7 +254,7 @@ impl Correlation {
         events.into_iter().for_each(|(_, event)| sink.event(event));
         records.sort_by(|(a, x), (b, y)| a.cmp(b).then_with(|| x.ends.uid.cmp(&y.ends.uid)));
         for (first_packet, mut record) in records {
-            self.apply(&mut record, first_packet, config);
+            self.apply(&mut record, first_packet, config, true);
             sink.flow(record);
         }
     }

@@ -2,8 +2,9 @@
 //!
 //! Every worker does all three kinds of work: it reads the next chunk (one at a time may), decodes it, and runs its own
 //! shard over the chunks that are decoded. A flow belongs to the shard that its key's hash says; shards share nothing.
-//! What they hand on is merged chunk by chunk in the capture's order, so the records are the same for any number of
-//! threads. For the same reason budgets look at what all shards held a fixed number of chunks ago.
+//! What they hand on is merged group by group in the capture's order, so the records are the same for any number of
+//! threads, and however the capture is read. For the same reason budgets look at what all shards held a fixed number of
+//! groups ago.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -23,7 +24,7 @@ use crate::config::Config;
 use crate::merge::{Correlation, RecordSink};
 use crate::shard::{Output, Shard, ShardCounters};
 
-/// Chunks between reading and the last shard. Budgets act this many chunks late.
+/// Chunks between reading and the last shard. Budgets act this many groups late.
 const IN_FLIGHT_MAX: u64 = 8;
 /// Flows that are ended together at the capture's end, as packets between their beginnings.
 const FLUSH_PACKETS: u64 = 8192;
@@ -101,6 +102,8 @@ struct Publisher {
 
 struct Merger<'a> {
     correlation: Correlation,
+    /// Of a group that has not ended.
+    waiting: Vec<Output>,
     sink: &'a mut dyn RecordSink,
 }
 
@@ -125,7 +128,7 @@ impl Outputs {
     }
 }
 
-/// What all shards held after a chunk.
+/// What all shards held after a group.
 #[derive(Default)]
 struct Held {
     flows: AtomicUsize,
@@ -211,7 +214,7 @@ pub fn inspect(
         }),
         inboxes: Mutex::new((0..shards).map(|_| VecDeque::new()).collect()),
         outputs: Mutex::default(),
-        merger: Mutex::new(Merger { correlation: Correlation::default(), sink }),
+        merger: Mutex::new(Merger { correlation: Correlation::default(), waiting: Vec::new(), sink }),
         bell: Bell::default(),
         started: AtomicU64::new(0),
         finished: AtomicU64::new(0),
@@ -300,7 +303,7 @@ impl Shared<'_> {
             Some(batch) => {
                 reader.frames += batch.frames.len() as u64;
                 reader.chunks += 1;
-                self.start(number);
+                self.start(Some(first));
                 drop(reader);
                 self.bell.ring();
                 Chunk::decode(number, first, batch, &self.decoder, &self.hasher, self.shards, &self.pool)
@@ -318,7 +321,7 @@ impl Shared<'_> {
                 let before = from + FLUSH_PACKETS;
                 reader.flushed = before;
                 reader.chunks += 1;
-                self.start(number);
+                self.start(None);
                 drop(reader);
                 self.bell.ring();
                 Chunk::flush(number, before, Batch { data: Arc::new(Vec::new()), frames: Vec::new() })
@@ -328,11 +331,14 @@ impl Shared<'_> {
         true
     }
 
-    fn start(&self, number: u64) {
-        // The place of the chunk before the last look at it is free again: all are through with it.
-        let held = &self.held[number as usize % self.held.len()];
-        held.flows.store(0, Ordering::Relaxed);
-        held.bytes.store(0, Ordering::Relaxed);
+    /// A chunk is begun, with this frame as its first.
+    fn start(&self, first: Option<u64>) {
+        if let Some(first) = first.filter(|first| first.is_multiple_of(FRAMES as u64)) {
+            // The place of the group before the last look at it is free again: all are through with it.
+            let held = &self.held[first as usize / FRAMES % self.held.len()];
+            held.flows.store(0, Ordering::Relaxed);
+            held.bytes.store(0, Ordering::Relaxed);
+        }
         self.started.fetch_add(1, Ordering::AcqRel);
     }
 
@@ -370,23 +376,25 @@ impl Shared<'_> {
         let output = match chunk.task {
             Task::Flush(before) => shard.flush(before),
             Task::Packets => {
-                // All shards are through with the chunk that lies IN_FLIGHT_MAX back, or this one could not have begun.
-                let (flows, bytes) = match chunk.number.checked_sub(IN_FLIGHT_MAX) {
+                // All shards are through with the group that lies IN_FLIGHT_MAX back, or this chunk could not have begun.
+                let (flows, bytes) = match chunk.group.checked_sub(IN_FLIGHT_MAX) {
                     Some(past) => {
                         let held = &self.held[past as usize % self.held.len()];
                         (held.flows.load(Ordering::Relaxed), held.bytes.load(Ordering::Relaxed))
                     }
                     None => (0, 0),
                 };
-                // At most half the budget can have had a packet among so many chunks.
+                // At most half the budget can have had a packet among so many groups.
                 let recent = (self.config.flows_max / 2 / FRAMES).max(1) as u32;
                 let over =
-                    (flows > self.config.flows_max).then(|| (chunk.number as u32).saturating_sub(recent));
+                    (flows > self.config.flows_max).then(|| (chunk.group as u32).saturating_sub(recent));
                 let output =
                     shard.process(chunk, me, &self.decoder, over, bytes <= self.config.reassembly_bytes_max);
-                let held = &self.held[chunk.number as usize % self.held.len()];
-                held.flows.fetch_add(shard.flows(), Ordering::Relaxed);
-                held.bytes.fetch_add(shard.held_bytes, Ordering::Relaxed);
+                if chunk.ends_group {
+                    let held = &self.held[chunk.group as usize % self.held.len()];
+                    held.flows.fetch_add(shard.flows(), Ordering::Relaxed);
+                    held.bytes.fetch_add(shard.held_bytes, Ordering::Relaxed);
+                }
                 output
             }
         };
@@ -404,9 +412,13 @@ impl Shared<'_> {
                 Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
                 Err(TryLockError::WouldBlock) => return,
             };
-            let Merger { correlation, sink } = &mut *merger;
+            let Merger { correlation, waiting, sink } = &mut *merger;
             while let Some(outputs) = next() {
-                correlation.merge(outputs, &self.config, *sink);
+                let ends_group = outputs.iter().any(|output| output.ends_group);
+                waiting.extend(outputs);
+                if ends_group {
+                    correlation.merge(std::mem::take(waiting), &self.config, *sink);
+                }
                 if sink.is_closed() {
                     self.control.stop();
                 }
@@ -443,7 +455,7 @@ impl Reader<'_> {
         if control.is_stopped() {
             self.stopped = true;
         } else {
-            let batch = self.source.next_batch(FRAMES);
+            let batch = self.source.next_batch(FRAMES - self.frames as usize % FRAMES);
             let (read, total) = self.source.progress();
             control.read.store(read, Ordering::Relaxed);
             control.total.store(total.unwrap_or(0), Ordering::Relaxed);

@@ -355,7 +355,7 @@ impl FlowRecord {
                 src_port: 40000,
                 dst_ip: IpAddr::from([203, 0, 113, 5]),
                 dst_port: 443,
-                uid: Uid::new([number, 0]),
+                uid: Uid::new([number << 48, 0]),
             },
             start_ns: 0,
             end_ns: 0,

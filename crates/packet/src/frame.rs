@@ -88,8 +88,8 @@ impl std::error::Error for SourceError {
 
 /// Where frames come from.
 pub trait FrameSource: Send {
-    /// The next frames: at most `frames_max`, at least one. `None` at the end; [`end`](Self::end) then says why. How a
-    /// capture is cut into batches depends only on its bytes and `frames_max`, never on timing.
+    /// The next frames: at most `frames_max`, at least one. `None` at the end; [`end`](Self::end) then says why. Where
+    /// a batch ends depends on where the memory does that it lies in; no record may depend on it.
     ///
     /// # Errors
     /// If the operating system can't read on. A damaged file is not an error but an end.

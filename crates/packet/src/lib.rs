@@ -8,6 +8,7 @@
 //! and tunnels a frame was in.
 #![forbid(unsafe_code)]
 
+pub mod build;
 mod decoded;
 mod decoder;
 mod fragment;

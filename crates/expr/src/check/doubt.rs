@@ -112,7 +112,7 @@ impl Checker<'_> {
     fn plain<'t>(&self, term: &'t Logic, negated: bool) -> Option<(u32, &'t Check)> {
         match term {
             Logic::Test(Test::Field { field, check, negate, .. }, _) if *negate == negated => {
-                self.fields.get(field).filter(|known| !known.list).map(|_| (*field, check))
+                self.fields.get(field).filter(|(known, _)| !known.list).map(|_| (*field, check))
             }
             _ => None,
         }

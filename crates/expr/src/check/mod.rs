@@ -4,7 +4,7 @@ mod constant;
 mod doubt;
 mod value;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use memchr::memmem::Finder;
 use regex::bytes::RegexBuilder;
@@ -32,7 +32,10 @@ pub(crate) struct Checker<'a> {
     schema: &'a dyn Schema,
     lists: &'a dyn Lists,
     pub(crate) operands: Vec<Operand>,
-    pub(crate) fields: BTreeMap<u32, FieldType>,
+    /// With their names as they were written first.
+    pub(crate) fields: BTreeMap<u32, (FieldType, Box<str>)>,
+    /// The lists' names.
+    pub(crate) used: BTreeSet<Box<str>>,
     pub(crate) warnings: Vec<Warning>,
     patterns: usize,
 }
@@ -44,6 +47,7 @@ impl<'a> Checker<'a> {
             lists,
             operands: Vec::new(),
             fields: BTreeMap::new(),
+            used: BTreeSet::new(),
             warnings: Vec::new(),
             patterns: 0,
         }
@@ -135,12 +139,17 @@ impl<'a> Checker<'a> {
             }
             return Err(self.unknown_field(node.span, word));
         };
-        self.fields.insert(field.id, field);
+        self.uses(field, word);
         if field.kind == Kind::Bool {
             let message = format!("`{word}` alone asks whether the field is there, not whether it is true");
             self.warn(node.span, message, format!("write {word} == true"));
         }
         Ok(Logic::Test(Test::Exists(field.id), node.to_string()))
+    }
+
+    fn uses(&mut self, field: FieldType, word: &str) {
+        let name = word.strip_prefix('.').unwrap_or(word);
+        self.fields.entry(field.id).or_insert_with(|| (field, name.into()));
     }
 
     /// The field of that name. A dot at the front says that the word is meant as a field.
@@ -399,6 +408,7 @@ impl<'a> Checker<'a> {
                             format!("`{}` is {}, and `${name}` is {}", value.text, value.kind, list.noun());
                         return Err(Error::new(*span, ErrorKind::Kind(message)).label(list.noun()));
                     }
+                    self.used.insert(name.as_str().into());
                     checks.push(Check::List(list));
                 }
                 SetItem::One(node) => {

@@ -108,7 +108,7 @@ impl Checker<'_> {
         match &node.expr {
             Expr::Word(word) => {
                 let Some(field) = self.field(word) else { return Err(self.unknown_field(node.span, word)) };
-                self.fields.insert(field.id, field);
+                self.uses(field, word);
                 Ok(Value {
                     kind: field.kind,
                     field: Some(field),

@@ -5,5 +5,6 @@
 mod errors;
 mod guide;
 mod meaning;
+mod partial;
 mod properties;
 mod world;

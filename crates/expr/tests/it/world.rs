@@ -95,6 +95,18 @@ impl Flow {
     }
 }
 
+impl Flow {
+    /// With a number made greater, or put there.
+    pub(crate) fn plus(mut self, name: &str, more: u64) -> Self {
+        let id = World.field(name).unwrap().id;
+        match self.0.entry(id).or_default().first_mut() {
+            Some(Value::Uint(n)) => *n += more,
+            _ => return self.with(name, Value::Uint(more)),
+        }
+        self
+    }
+}
+
 impl Row for Flow {
     fn values(&self, id: u32) -> impl Iterator<Item = ValueRef<'_>> {
         self.0.get(&id).into_iter().flatten().map(Value::borrow)

@@ -18,9 +18,9 @@ pub(crate) struct Hot {
     pub(super) found: Option<Box<Found>>,
     /// What is still owed to the flow; `None` once nothing is, and packets are only counted.
     pub(super) work: Option<Box<Work>>,
-    /// The chunk of its last packet.
-    pub(super) last_chunk: u32,
-    pub(super) label: ProtocolId,
+    /// The group of its last packet.
+    pub(super) last_group: u32,
+    pub(crate) label: ProtocolId,
     pub(super) flags: Flags,
 }
 
@@ -65,6 +65,8 @@ pub(super) struct Found {
     pub(super) unidentified_entropy: Option<f32>,
     /// The name under which the flow's earlier parts were written.
     pub(super) uid: Option<Uid>,
+    /// Whoever decides on the flow as it goes keeps its decision here.
+    pub(super) note: u64,
 }
 
 /// A segment, as far as it takes to tell whether another with its sequence number is the same.

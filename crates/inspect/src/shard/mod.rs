@@ -2,7 +2,9 @@
 //!
 //! - [`flow`]: what is kept of a flow, and the record that becomes of it.
 //! - [`job`]: the work on one flow while its payload is read.
+//! - [`ask`]: what is known of a flow that goes on.
 
+mod ask;
 mod flow;
 mod job;
 
@@ -34,6 +36,8 @@ const SHORTEST_TIMEOUT_NS: i64 = 1_000_000_000;
 /// What a shard hands on after a chunk.
 #[derive(Default)]
 pub(crate) struct Output {
+    /// What comes later is not merged with this.
+    pub(crate) ends_group: bool,
     /// In the order of the flows' first packets, once merged.
     pub(crate) records: Vec<(u64, Box<FlowRecord>)>,
     /// With the packet that told of it and its flow's first packet (their order), and the client's address.
@@ -67,7 +71,7 @@ pub(crate) struct Shard {
     /// Bytes held by reassemblers, for the budget.
     pub(crate) held_bytes: usize,
     may_hold: bool,
-    chunk: u32,
+    group: u32,
     events: Vec<Event>,
     facts: Vec<Fact>,
     due: Vec<(u64, u32)>,
@@ -89,7 +93,7 @@ impl Shard {
             now_ns: i64::MIN,
             held_bytes: 0,
             may_hold: true,
-            chunk: 0,
+            group: 0,
             events: Vec::new(),
             facts: Vec::new(),
             due: Vec::new(),
@@ -103,8 +107,8 @@ impl Shard {
         self.table.len()
     }
 
-    /// Processes the packets of a chunk that belong to shard `me`, then ends the flows whose time has come.
-    /// `over_budget`: flows without a packet since this chunk are to be ended early.
+    /// Processes the packets of a chunk that belong to shard `me`, and, at the end of a group, ends the flows whose time
+    /// has come. `over_budget`: flows without a packet since this group are to be ended early.
     pub(crate) fn process(
         &mut self,
         chunk: &Chunk,
@@ -113,7 +117,7 @@ impl Shard {
         over_budget: Option<u32>,
         may_hold: bool,
     ) -> Output {
-        self.chunk = chunk.number as u32;
+        self.group = chunk.group as u32;
         self.may_hold = may_hold;
         let mut guesses = [0; GROUP];
         for group in chunk.lists[me].chunks(GROUP) {
@@ -125,13 +129,26 @@ impl Shard {
                 self.packet(chunk, decoder, &chunk.entries[*entry as usize], *guess);
             }
         }
-        self.now_ns = self.now_ns.max(chunk.now_ns);
-        self.expire();
-        if let Some(oldest) = over_budget {
-            self.shed(oldest);
+        if chunk.ends_group {
+            self.now_ns = self.now_ns.max(chunk.now_ns);
+            self.expire();
+            if let Some(oldest) = over_budget {
+                self.shed(oldest);
+            }
+            self.counters.flows_peak = self.counters.flows_peak.max(self.table.len() as u64);
         }
-        self.counters.flows_peak = self.counters.flows_peak.max(self.table.len() as u64);
-        std::mem::take(&mut self.output)
+        self.hand_on(chunk.ends_group)
+    }
+
+    fn hand_on(&mut self, ends_group: bool) -> Output {
+        Output { ends_group, ..std::mem::take(&mut self.output) }
+    }
+
+    /// Ends the flows whose time has come by `now_ns`.
+    pub(crate) fn advance(&mut self, now_ns: i64) -> Output {
+        self.now_ns = self.now_ns.max(now_ns);
+        self.expire();
+        self.hand_on(true)
     }
 
     /// Brings flows and what hangs from them into the cache, level by level, so that the misses of a group overlap.
@@ -175,7 +192,7 @@ impl Shard {
                 self.end(*index, EndReason::CaptureEnd);
             }
         }
-        std::mem::take(&mut self.output)
+        self.hand_on(true)
     }
 
     fn packet(&mut self, chunk: &Chunk, decoder: &Decoder, entry: &Entry, guess: FlowIndex) {
@@ -194,7 +211,7 @@ impl Shard {
         }
         let retransmitted = flow.retransmitted;
         flow.count(packet);
-        flow.x.last_chunk = self.chunk;
+        flow.x.last_group = self.group;
         if flow.x.work.is_some()
             || flow.retransmitted != retransmitted
             || packet.issues != Issues::default()
@@ -399,9 +416,9 @@ impl Shard {
         }
     }
 
-    /// Ends flows that had no packet since chunk `oldest`: the table is over its budget.
+    /// Ends flows that had no packet since group `oldest`: the table is over its budget.
     fn shed(&mut self, oldest: u32) {
-        let idle: Vec<_> = self.table.indices().filter(|i| self.table[*i].x.last_chunk < oldest).collect();
+        let idle: Vec<_> = self.table.indices().filter(|i| self.table[*i].x.last_group < oldest).collect();
         self.counters.flows_over_budget += idle.len() as u64;
         for index in idle {
             self.end(index, EndReason::Budget);
@@ -412,10 +429,9 @@ impl Shard {
     fn write_part(&mut self, index: FlowIndex) {
         let flow = &mut self.table[index];
         let uid = uid(&self.capture, flow);
-        let found = flow.x.found.get_or_insert_default();
-        found.uid = Some(uid);
-        let found = found.as_ref().clone();
-        let record = record(&self.config, &self.capture, flow, found, EndReason::Active);
+        flow.x.found.get_or_insert_default().uid = Some(uid);
+        let record = self.snapshot(index).1;
+        let flow = &mut self.table[index];
         self.output.records.push((flow.first_packet, record));
         // The next part is ordered after this one, and before any flow that begins later.
         flow.restart();

@@ -1,4 +1,4 @@
-//! What becomes a flow, when it ends, and that threads and seeds make no difference.
+//! What becomes a flow, when it ends, and that threads, seeds and batches make no difference.
 
 use daylight_inspect::{Config, EndReason, FlowRecord, Timeouts};
 use daylight_protocols::{Confidence, ProtocolId, common};
@@ -191,6 +191,10 @@ fn busy() -> Capture {
         if i % 3 == 0 {
             capture.tcp(server, client, 5001, 1001, RST, b"");
         }
+        // So that many end before the capture does.
+        if i % 5 == 0 {
+            capture.wait_s(1);
+        }
     }
     for i in (10..capture.len() - 10).step_by(17) {
         capture.swap(i, i + 3);
@@ -199,15 +203,18 @@ fn busy() -> Capture {
 }
 
 #[test]
-fn records_are_the_same_at_any_number_of_threads_and_for_any_seed() {
+fn records_are_the_same_at_any_number_of_threads_for_any_seed_and_in_any_batches() {
     let capture = busy();
     let (want, want_stats) = capture.run_with(Config { seed: Some(1), ..Config::default() });
     assert!(want.len() > 2500, "{}", want.len());
-    for (threads, seed) in [(1, 2), (2, 1), (2, 3), (3, 4), (8, 5)] {
-        let (got, stats) = capture.run_with(Config { threads, seed: Some(seed), ..Config::default() });
+    let ended_before = want.iter().filter(|record| record.reason != EndReason::CaptureEnd).count();
+    assert!(ended_before > 1000, "{ended_before}");
+    for (threads, seed, batch_max) in [(1, 2, 700), (2, 1, 50), (2, 3, usize::MAX), (3, 4, 1000), (8, 5, 1)] {
+        let config = Config { threads, seed: Some(seed), ..Config::default() };
+        let (got, stats) = capture.run_in_batches(config, batch_max);
         assert_eq!(got.len(), want.len(), "{threads} threads");
         for (g, w) in got.iter().zip(&want) {
-            assert_eq!(g, w, "{threads} threads, seed {seed}");
+            assert_eq!(g, w, "{threads} threads, seed {seed}, batches of up to {batch_max}");
         }
         assert_eq!(stats.shards.reassembly, want_stats.shards.reassembly);
     }
@@ -227,7 +234,9 @@ fn a_table_over_its_budget_ends_idle_flows_early_and_stays_bounded() {
     assert!(stats.shards.flows_over_budget > 40_000, "{stats:?}");
     assert!(stats.shards.flows_peak < 8192 + 10 * 1024, "{stats:?}");
     let (two, _) = capture.run_with(config(2));
-    assert_eq!(one, two);
+    assert!(one == two);
+    let (three, _) = capture.run_in_batches(config(3), 400);
+    assert!(one == three);
 }
 
 #[test]

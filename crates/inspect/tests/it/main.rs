@@ -4,6 +4,7 @@
 mod client_hello;
 mod corpus;
 mod flows;
+mod live;
 mod mutations;
 mod naming;
 mod negatives;

@@ -123,8 +123,13 @@ impl Capture {
     }
 
     pub(crate) fn run_with(&self, config: Config) -> (Vec<FlowRecord>, RunStats) {
+        self.run_in_batches(config, usize::MAX)
+    }
+
+    /// From a source that gives batches of any length up to this.
+    pub(crate) fn run_in_batches(&self, config: Config, batch_max: usize) -> (Vec<FlowRecord>, RunStats) {
         let mut records = Vec::new();
-        let mut source = Memory { packets: &self.packets, at: 0 };
+        let mut source = Memory { packets: &self.packets, at: 0, batch_max };
         let stats = inspect(&mut source, "test", &Arc::new(config), &Control::default(), &mut records);
         (records, stats.expect("memory can be read"))
     }
@@ -133,12 +138,14 @@ impl Capture {
 struct Memory<'a> {
     packets: &'a [(i64, Vec<u8>)],
     at: usize,
+    batch_max: usize,
 }
 
 impl FrameSource for Memory<'_> {
     fn next_batch(&mut self, frames_max: usize) -> Result<Option<Batch>, SourceError> {
         let (mut data, mut frames) = (Vec::new(), Vec::new());
-        for (ts_ns, bytes) in self.packets.iter().skip(self.at).take(frames_max) {
+        let length = if self.batch_max == usize::MAX { frames_max } else { self.at * 7 % self.batch_max + 1 };
+        for (ts_ns, bytes) in self.packets.iter().skip(self.at).take(length.min(frames_max)) {
             let len = bytes.len() as u32;
             let (offset, link) = (data.len() as u32, LinkType::RAW);
             frames.push(Frame { ts_ns: *ts_ns, offset, cap_len: len, wire_len: len, link });

@@ -1,5 +1,7 @@
 //! Sets of constants: what stands in braces after `in`, and the lists that `$name` stands for.
 
+mod compare;
+
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
@@ -31,11 +33,25 @@ impl<T: Ord + Clone> Ranges<T> {
     where
         T: std::borrow::Borrow<Q>,
     {
+        self.find(value).is_some()
+    }
+
+    /// The range that a value is in.
+    fn find<Q: Ord + ?Sized>(&self, value: &Q) -> Option<&(T, T)>
+    where
+        T: std::borrow::Borrow<Q>,
+    {
         let above = self.0.partition_point(|(low, _)| std::borrow::Borrow::<Q>::borrow(low) <= value);
-        above
-            .checked_sub(1)
-            .and_then(|at| self.0.get(at))
-            .is_some_and(|(_, high)| value <= std::borrow::Borrow::<Q>::borrow(high))
+        let range = self.0.get(above.checked_sub(1)?)?;
+        (value <= std::borrow::Borrow::<Q>::borrow(&range.1)).then_some(range)
+    }
+
+    pub(crate) fn iter(&self) -> std::slice::Iter<'_, (T, T)> {
+        self.0.iter()
+    }
+
+    pub(crate) fn last(&self) -> Option<&(T, T)> {
+        self.0.last()
     }
 }
 
@@ -60,6 +76,14 @@ impl Networks {
         Self { v4: Ranges::new(v4), v6: Ranges::new(v6) }
     }
 
+    pub(crate) fn v4(&self) -> &Ranges<u32> {
+        &self.v4
+    }
+
+    pub(crate) fn v6(&self) -> &Ranges<u128> {
+        &self.v6
+    }
+
     pub(crate) fn contains(&self, address: IpAddr) -> bool {
         match address {
             IpAddr::V4(address) => self.v4.contains(&u32::from(address)),
@@ -75,6 +99,10 @@ pub(crate) struct OctetSet(HashSet<Octets, Hasher>);
 impl OctetSet {
     pub(crate) fn contains(&self, value: &[u8]) -> bool {
         self.0.contains(value)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        self.0.iter().map(|text| &**text)
     }
 }
 
@@ -96,9 +124,11 @@ struct Scope {
 #[derive(Clone, Debug)]
 pub struct List(Items);
 
+type Domains = HashMap<Octets, Scope, Hasher>;
+
 #[derive(Clone, Debug)]
 enum Items {
-    Domains(HashMap<Octets, Scope, Hasher>),
+    Domains(Domains),
     Texts(OctetSet),
     Networks(Networks),
     Numbers(Ranges<i128>),
@@ -109,21 +139,23 @@ const DOMAIN_LEN_MAX: usize = 255;
 
 impl List {
     /// Domain names. `example.com` matches that name and every name below it; `*.example.com` (or `.example.com`) only
-    /// those below it. Case and a dot at the end don't count. Names outside ASCII must be given in their `xn--` form.
+    /// those below it, and `=example.com` that name alone. Case and a dot at the end don't count. Names outside ASCII must be given in their `xn--` form.
     /// Looking a name up costs one hash for each of its labels, however long the list.
     pub fn domains<S: AsRef<str>>(domains: impl IntoIterator<Item = S>) -> Self {
-        let mut map: HashMap<Octets, Scope, Hasher> = HashMap::default();
+        let mut map = Domains::default();
         for domain in domains {
             let domain = domain.as_ref().trim();
             let domain = domain.strip_suffix('.').unwrap_or(domain);
             let below = domain.strip_prefix("*.").or_else(|| domain.strip_prefix('.'));
-            let name = below.unwrap_or(domain);
+            let alone = domain.strip_prefix('=');
+            let name = below.or(alone).unwrap_or(domain);
             if !name.is_empty() {
                 let scope = map.entry(name.to_ascii_lowercase().into_bytes().into()).or_default();
-                scope.below = true;
+                scope.below |= alone.is_none();
                 scope.itself |= below.is_none();
             }
         }
+        map.shrink_to_fit();
         Self(Items::Domains(map))
     }
 
@@ -179,7 +211,7 @@ impl List {
     }
 }
 
-fn contains_domain(domains: &HashMap<Octets, Scope, Hasher>, name: &[u8]) -> bool {
+fn contains_domain(domains: &Domains, name: &[u8]) -> bool {
     let name = name.strip_suffix(b".").unwrap_or(name);
     let mut whole = name.len() <= DOMAIN_LEN_MAX;
     let mut rest = &name[name.len().saturating_sub(DOMAIN_LEN_MAX)..];
@@ -240,6 +272,8 @@ mod tests {
         ] {
             assert_eq!(list.contains_octets(name.as_bytes()), found, "{name}");
         }
+        let alone = List::domains(["=only.test"]);
+        assert!(alone.contains_octets(b"ONLY.test.") && !alone.contains_octets(b"www.only.test"));
         let long = format!("{}.example.com", "a.".repeat(2000));
         assert!(list.contains_octets(long.as_bytes()));
         assert!(!List::domains(["a".repeat(255)]).contains_octets("a".repeat(300).as_bytes()));

@@ -1,0 +1,238 @@
+//! One queue's packets, from the kernel to the [`Gate`](crate::gate::Gate) and back.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError, RwLock};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use daylight_capture::nfqueue::{Bits, Error, Queue, Verdict};
+use daylight_inspect::Config;
+use daylight_packet::{Batch, Frame, LinkType};
+use daylight_policy::Policy;
+
+use crate::account::Totals;
+use crate::gate::{Gate, Outcome, Witness};
+use crate::kernel::{Fate, MarkBits};
+use crate::send::NoticeSender;
+
+/// How long a worker waits for packets before it looks after other things.
+const PATIENCE: Duration = Duration::from_millis(100);
+
+/// What all workers of a filter have in common.
+pub struct Shared {
+    policy: RwLock<Arc<Policy>>,
+    /// Counts policies, so that workers see that there is another without taking the lock.
+    loads: AtomicU64,
+    totals: Mutex<Totals>,
+    /// The filter is to end; the workers are to.
+    ending: AtomicBool,
+    stop: AtomicBool,
+    /// What happened, for the status and the metrics.
+    pub counters: Counters,
+}
+
+/// What happened since the filter began.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// Packets that were looked at.
+    pub packets: AtomicU64,
+    /// Packets that the filter dropped itself.
+    pub dropped: AtomicU64,
+    /// Flows that were decided on for good: allowed, dropped, rejected.
+    pub settled: [AtomicU64; 3],
+    /// Notices sent, and notices that could not be.
+    pub notices: AtomicU64,
+    /// Notices for which there was no route or no room.
+    pub notices_failed: AtomicU64,
+    /// Flows that are followed now, by all workers.
+    pub flows: AtomicU64,
+    /// Batches in which the engine failed; they went as the fail policy says.
+    pub engine_faults: AtomicU64,
+}
+
+impl Shared {
+    /// With a policy in force.
+    pub fn new(policy: Arc<Policy>) -> Self {
+        Self {
+            policy: RwLock::new(policy),
+            loads: AtomicU64::new(0),
+            totals: Mutex::default(),
+            ending: AtomicBool::new(false),
+            stop: AtomicBool::new(false),
+            counters: Counters::default(),
+        }
+    }
+
+    /// The policy in force.
+    pub fn policy(&self) -> Arc<Policy> {
+        Arc::clone(&self.policy.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Puts another policy in force: each worker takes it up before its next batch.
+    pub fn exchange(&self, policy: Arc<Policy>) {
+        *self.policy.write().unwrap_or_else(PoisonError::into_inner) = policy;
+        self.loads.fetch_add(1, Ordering::Release);
+    }
+
+    /// Takes what was counted since it was last taken.
+    pub fn take_totals(&self) -> Totals {
+        std::mem::take(&mut *self.totals.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Asks the filter to end. Its rules leave the kernel first, then its workers stop.
+    pub fn end(&self) {
+        self.ending.store(true, Ordering::Release);
+    }
+
+    /// True once it was asked to end.
+    pub fn is_ending(&self) -> bool {
+        self.ending.load(Ordering::Acquire)
+    }
+
+    /// Stops the workers; what waits in their queues goes as the fail policy says.
+    pub(crate) fn stop(&self) {
+        self.stop.store(true, Ordering::Release);
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.stop.load(Ordering::Acquire)
+    }
+}
+
+/// What a worker is given.
+pub struct Worker<W> {
+    /// Its queue.
+    pub queue: Queue,
+    /// How flows are read.
+    pub config: Config,
+    /// The bits of marks that are the filter's.
+    pub mark: MarkBits,
+    /// False: decided flows are not left to the kernel.
+    pub offload: bool,
+    /// If the engine fails, packets go on (or are dropped).
+    pub open_on_fault: bool,
+    /// Sends notices.
+    pub sender: NoticeSender,
+    /// The address of the public page.
+    pub page: Option<String>,
+    /// Is told of decisions.
+    pub witness: W,
+}
+
+impl<W: Witness> Worker<W> {
+    /// Works until it is stopped.
+    ///
+    /// # Errors
+    /// If the queue can't be read any more.
+    pub fn run(mut self, shared: &Shared) -> Result<(), Error> {
+        let mut loads = shared.loads.load(Ordering::Acquire);
+        let mut gate = self.gate(shared);
+        let (mut outcomes, mut notices) = (Vec::new(), Vec::new());
+        let mut followed = 0;
+        while !shared.is_stopped() {
+            let now = shared.loads.load(Ordering::Acquire);
+            if now != loads {
+                loads = now;
+                gate.exchange(shared.policy());
+            }
+            let mut packets = self.queue.receive(Some(PATIENCE))?;
+            let now_ns = now_ns();
+            if packets.is_empty() {
+                gate.advance(now_ns, &mut self.witness);
+            } else {
+                let batch = copied(&packets, now_ns);
+                let decided = catch_unwind(AssertUnwindSafe(|| {
+                    gate.packets(batch, &mut outcomes, &mut notices, &mut self.witness);
+                }));
+                if decided.is_err() {
+                    // The engine's state is worth nothing any more; the kernel keeps what was decided.
+                    shared.counters.engine_faults.fetch_add(1, Ordering::Relaxed);
+                    notices.clear();
+                    outcomes.clear();
+                    let outcome = if self.open_on_fault { Outcome::Pass } else { Outcome::Drop };
+                    outcomes.resize(packets.len(), outcome);
+                }
+                for ((_, verdict), outcome) in packets.iter_mut().zip(&outcomes) {
+                    *verdict = told(*outcome, self.mark, self.offload);
+                }
+                count(&shared.counters, &outcomes);
+                if decided.is_err() {
+                    gate = self.gate(shared);
+                }
+            }
+            // First the notices: a dropped question is answered before anything is asked again.
+            for notice in notices.drain(..) {
+                let sent = self.sender.send(&notice.packet, notice.to).is_ok();
+                let counter = if sent { &shared.counters.notices } else { &shared.counters.notices_failed };
+                counter.fetch_add(1, Ordering::Relaxed);
+            }
+            self.queue.send()?;
+            if !gate.totals.is_empty() {
+                let totals = std::mem::take(&mut gate.totals);
+                shared.totals.lock().unwrap_or_else(PoisonError::into_inner).merge(totals);
+            }
+            let flows = gate.flows() as u64;
+            shared.counters.flows.fetch_add(flows.wrapping_sub(followed), Ordering::Relaxed);
+            followed = flows;
+        }
+        gate.finish(&mut self.witness);
+        shared.counters.flows.fetch_sub(followed, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn gate(&self, shared: &Shared) -> Gate {
+        let source = format!("queue {}", self.queue.number());
+        Gate::new(shared.policy(), &self.config, &source, self.page.clone())
+    }
+}
+
+fn now_ns() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
+}
+
+/// The packets as frames of the engine's. Flows hold on to nothing of a batch, but the queue's buffers are the kernel's
+/// again when the verdicts are sent.
+fn copied(packets: &daylight_capture::nfqueue::Batch<'_>, now_ns: i64) -> Batch {
+    let mut data = Vec::with_capacity(packets.packets().map(|packet| packet.payload.len()).sum());
+    let mut frames = Vec::with_capacity(packets.len());
+    for packet in packets.packets() {
+        let cap_len = packet.payload.len() as u32;
+        frames.push(Frame {
+            ts_ns: packet.timestamp_ns.and_then(|ns| i64::try_from(ns).ok()).unwrap_or(now_ns),
+            offset: data.len() as u32,
+            cap_len,
+            wire_len: packet.wire_len.max(cap_len),
+            link: LinkType::RAW,
+        });
+        data.extend_from_slice(packet.payload);
+    }
+    Batch { data: Arc::new(data), frames }
+}
+
+/// What the kernel is told. A fate goes into the packet's mark, and the packet to the beginning of the filter's chain,
+/// where the mark is saved for the connection and acted on.
+fn told(outcome: Outcome, mark: MarkBits, offload: bool) -> Verdict {
+    let marked = |verdict: Verdict, fate| verdict.marked(Bits { value: mark.mark(fate), mask: mark.mask() });
+    match outcome {
+        Outcome::Pass => Verdict::ACCEPT,
+        Outcome::Drop => Verdict::DROP,
+        Outcome::Settled(Fate::Allowed) if !offload => Verdict::ACCEPT,
+        Outcome::Settled(Fate::Dropped) if !offload => Verdict::DROP,
+        Outcome::Settled(fate) => marked(Verdict::REPEAT, fate),
+    }
+}
+
+fn count(counters: &Counters, outcomes: &[Outcome]) {
+    counters.packets.fetch_add(outcomes.len() as u64, Ordering::Relaxed);
+    for outcome in outcomes {
+        match outcome {
+            Outcome::Pass => {}
+            Outcome::Drop => _ = counters.dropped.fetch_add(1, Ordering::Relaxed),
+            Outcome::Settled(fate) => {
+                counters.settled[*fate as usize - 1].fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! Policies over a capture, packet by packet: who is stopped, when, and that nobody else is.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use daylight_filter::gate::{Gate, Outcome, Ruling, Witness};
+use daylight_filter::kernel::Fate;
+use daylight_filter::notice::Notice;
+use daylight_inspect::{Config, FlowRecord};
+use daylight_packet::{Decoded, Decoder, FlowKey, TransportKind};
+use daylight_policy::Policy;
+use daylight_protocols::names::dns::message::Header;
+
+const TOUR: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../testdata/tour.pcap");
+
+fn policy(rules: &str) -> Arc<Policy> {
+    let text = format!("[policy]\nname = \"test\"\nmatch = \"first\"\ndefault = \"allow\"\n{rules}");
+    let files: HashMap<PathBuf, Vec<u8>> = HashMap::new();
+    match Policy::parse(&text, "test.toml", &files, None) {
+        Ok(policy) => Arc::new(policy),
+        Err(error) => panic!("{error}"),
+    }
+}
+
+fn rule(name: &str, when: &str, action: &str) -> String {
+    format!(
+        "[[rule]]\nname = \"{name}\"\nwhen = '{when}'\naction = \"{action}\"\nreason = \"A test\"\n\
+         authority = \"The tests\"\nexpires = \"2100-01-01\"\n"
+    )
+}
+
+#[derive(Default)]
+struct Seen {
+    rulings: Vec<Ruling>,
+    ended: usize,
+    logged: usize,
+}
+
+impl Witness for Seen {
+    fn ruled(&mut self, _: &Policy, ruling: Ruling) {
+        self.rulings.push(ruling);
+    }
+
+    fn ended(&mut self, _: &Policy, _: Box<FlowRecord>, logged: &[u32]) {
+        self.ended += 1;
+        self.logged += logged.len();
+    }
+}
+
+struct Run {
+    seen: Seen,
+    notices: Vec<Notice>,
+    /// The outcomes of each flow's packets.
+    outcomes: BTreeMap<String, Vec<Outcome>>,
+    /// Rule, target, flows.
+    totals: Vec<(String, String, u64)>,
+}
+
+/// Runs the tour in batches of this length.
+fn run(policy: Arc<Policy>, batch_len: usize) -> Run {
+    let mut source = daylight_capture::open(TOUR.as_ref()).unwrap();
+    let mut gate = Gate::new(policy, &Config::default(), "tour", None);
+    let (mut seen, mut notices, mut outcomes) = (Seen::default(), Vec::new(), Vec::new());
+    let mut by_flow: BTreeMap<String, Vec<Outcome>> = BTreeMap::new();
+    while let Some(batch) = source.next_batch(batch_len).unwrap() {
+        let keys: Vec<Option<FlowKey>> = batch
+            .frames
+            .iter()
+            .map(|f| match Decoder::default().decode(f.link, batch.frame_bytes(f), f.ts_ns, f.wire_len) {
+                Decoded::Packet(packet) => Some(packet.key),
+                _ => None,
+            })
+            .collect();
+        gate.packets(batch, &mut outcomes, &mut notices, &mut seen);
+        assert_eq!(outcomes.len(), keys.len());
+        for (key, outcome) in keys.into_iter().zip(&outcomes) {
+            let name = key.map(|key| format!("{key:?}")).unwrap_or_default();
+            by_flow.entry(name).or_default().push(*outcome);
+        }
+    }
+    let totals = gate.totals.iter().map(|(rule, target, s)| (rule.into(), target.into(), s.flows)).collect();
+    gate.finish(&mut seen);
+    Run { seen, notices, outcomes: by_flow, totals }
+}
+
+#[test]
+fn a_name_is_stopped_at_its_hello_and_no_other_is() {
+    let rules = rule("names", r#"tls && hostname == "old.example.org""#, "drop");
+    for batch_len in [1, 5, 300] {
+        let run = run(policy(&rules), batch_len);
+        assert_eq!(run.totals, [("names".to_owned(), "old.example.org".to_owned(), 1)]);
+        let stopped: Vec<_> =
+            run.outcomes.values().filter(|o| o.contains(&Outcome::Settled(Fate::Dropped))).collect();
+        assert_eq!(stopped.len(), 1);
+        if batch_len == 1 {
+            // The handshake's three packets pass, the hello doesn't, nor anything after.
+            assert_eq!(stopped[0][..3], [Outcome::Pass; 3]);
+            assert!(stopped[0][3..].iter().all(|o| *o == Outcome::Settled(Fate::Dropped)));
+        }
+        let allowed = run.outcomes.values().filter(|o| o.contains(&Outcome::Settled(Fate::Allowed))).count();
+        assert!(allowed > 5, "{allowed}");
+        assert!(run.notices.is_empty());
+        assert_eq!(run.seen.ended, 31);
+    }
+}
+
+#[test]
+fn questions_are_refused_one_by_one() {
+    let rules = rule("all dns", r#"dns && hostname contains "example""#, "reject");
+    let run = run(policy(&rules), 1);
+    assert!(run.notices.len() >= 5, "{}", run.notices.len());
+    for notice in &run.notices {
+        let decoder = Decoder { verify_checksums: true };
+        let link = daylight_packet::LinkType::RAW;
+        let Decoded::Packet(packet) = decoder.decode(link, &notice.packet, 0, notice.packet.len() as u32)
+        else {
+            panic!("{notice:?}")
+        };
+        if packet.key.protocol != TransportKind::UDP {
+            continue;
+        }
+        let answer = &notice.packet[packet.payload_offset as usize..];
+        let header = Header::read(answer).unwrap();
+        assert!(header.is_response() && header.rcode() == 5);
+    }
+    // What else they do is nobody's business.
+    let settled = run.outcomes.values().flatten().filter(|o| matches!(o, Outcome::Settled(Fate::Rejected)));
+    assert_eq!(settled.count(), 0);
+}
+
+#[test]
+fn a_request_is_answered_and_its_connection_ends() {
+    let rules = rule("http", r#"http && hostname == "www.example.org""#, "reject");
+    let run = run(policy(&rules), 1);
+    let texts: Vec<_> = run.notices.iter().map(|n| String::from_utf8_lossy(&n.packet)).collect();
+    let answers = texts.iter().filter(|text| text.contains("HTTP/1.1 451 ")).count();
+    assert!(answers >= 1, "{answers}");
+    assert!(run.notices.len() > answers, "and a reset for each server");
+    assert_eq!(run.totals[0].0, "http");
+    assert_eq!(run.seen.rulings[0].asked.as_deref(), Some("www.example.org"));
+}
+
+#[test]
+fn addresses_decide_at_the_first_packet_and_logging_changes_nothing() {
+    let rules = rule("note", "dst_port == 443", "log") + &rule("port", "dst_port == 22", "reject");
+    let run = run(policy(&rules), 1);
+    for outcomes in run.outcomes.values() {
+        assert!(outcomes.iter().all(|o| *o == outcomes[0]), "{outcomes:?}");
+    }
+    assert!(run.outcomes.values().any(|o| o[0] == Outcome::Settled(Fate::Rejected)));
+    assert!(run.seen.logged > 0);
+}
+
+#[test]
+fn a_limit_lets_through_what_it_says() {
+    let rules = rule("slow", "dst_port == 443", "limit\"\nrate = \"3 packets/s\"\nper = \"flow");
+    let run = run(policy(&rules), 1);
+    let dropped: usize = run.outcomes.values().flatten().filter(|o| **o == Outcome::Drop).count();
+    assert!(dropped > 10, "{dropped}");
+    for outcomes in run.outcomes.values().filter(|o| o.contains(&Outcome::Drop)) {
+        let passed = outcomes.iter().filter(|o| **o == Outcome::Pass).count();
+        // The tour lasts less than two seconds; a burst and what is filled up meanwhile.
+        assert!((3..=9).contains(&passed), "{outcomes:?}");
+    }
+}
+
+#[test]
+fn another_policy_decides_on_what_still_comes() {
+    let mut source = daylight_capture::open(TOUR.as_ref()).unwrap();
+    let allow = policy("");
+    let mut gate = Gate::new(allow, &Config::default(), "tour", None);
+    let (mut seen, mut notices, mut outcomes) = (Seen::default(), Vec::new(), Vec::new());
+    let mut packets = 0;
+    while let Some(batch) = source.next_batch(1).unwrap() {
+        packets += 1;
+        if packets == 100 {
+            gate.exchange(policy(&rule("all", "true", "drop")));
+        }
+        gate.packets(batch, &mut outcomes, &mut notices, &mut seen);
+        let expected = if packets < 100 { Fate::Allowed } else { Fate::Dropped };
+        let one_by_one = outcomes[0] == Outcome::Pass || packets >= 100 && outcomes[0] == Outcome::Drop;
+        assert!(outcomes[0] == Outcome::Settled(expected) || one_by_one, "{packets}: {outcomes:?}");
+    }
+    assert!(gate.totals.iter().any(|(rule, _, _)| rule == "all"));
+}

@@ -1,0 +1,10 @@
+//! The filter against the kernel, in network namespaces of its own. Needs root and the package iptables; without, the tests
+//! say so and do nothing.
+
+#![allow(clippy::unwrap_used, clippy::print_stderr)]
+
+mod gate;
+mod inline;
+mod kernel;
+mod namespace;
+mod net;

@@ -1,0 +1,164 @@
+//! What a policy is made of.
+
+use daylight_expr::Program;
+
+use crate::fields::FieldSet;
+use crate::rate::Limit;
+use crate::schedule::Hours;
+
+/// Which of several rules that hold has the say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Match {
+    /// The first in the file.
+    First,
+    /// The strictest: `drop` before `reject` before `limit` before `allow`, and of equally strict ones the first in the
+    /// file.
+    All,
+}
+
+impl Match {
+    pub(crate) const NAMES: [(&'static str, Self); 2] = [("first", Self::First), ("all", Self::All)];
+}
+
+/// What becomes of flows that no rule speaks of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Default {
+    /// They pass.
+    Allow,
+    /// They are dropped.
+    Drop,
+    /// They are refused.
+    Reject,
+}
+
+/// What a rule does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// The flow passes.
+    Allow,
+    /// Its packets vanish.
+    Drop,
+    /// It is refused, so that both sides know: a reset, or an ICMP message.
+    Reject,
+    /// It passes at a rate.
+    Limit(Limit),
+    /// It is written down; other rules have the say.
+    Log,
+}
+
+impl Action {
+    /// As in a policy.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Allow => "allow",
+            Self::Drop => "drop",
+            Self::Reject => "reject",
+            Self::Limit(_) => "limit",
+            Self::Log => "log",
+        }
+    }
+
+    /// The verdict; none of `log`.
+    pub fn verdict(self) -> Option<Verdict> {
+        match self {
+            Self::Allow => Some(Verdict::Allow),
+            Self::Drop => Some(Verdict::Drop),
+            Self::Reject => Some(Verdict::Reject),
+            Self::Limit(limit) => Some(Verdict::Limit(limit)),
+            Self::Log => None,
+        }
+    }
+}
+
+/// What becomes of a flow. There is nothing else: nothing is put into a connection, and nothing is led elsewhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It passes.
+    Allow,
+    /// Its packets vanish.
+    Drop,
+    /// It is refused, so that both sides know.
+    Reject,
+    /// It passes at a rate.
+    Limit(Limit),
+}
+
+impl Verdict {
+    /// As in a policy.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Allow => "allow",
+            Self::Drop => "drop",
+            Self::Reject => "reject",
+            Self::Limit(_) => "limit",
+        }
+    }
+
+    /// 0 for the strictest.
+    pub(crate) fn rank(self) -> u8 {
+        match self {
+            Self::Drop => 0,
+            Self::Reject => 1,
+            Self::Limit(_) => 2,
+            Self::Allow => 3,
+        }
+    }
+}
+
+impl From<Default> for Verdict {
+    fn from(default: Default) -> Self {
+        match default {
+            Default::Allow => Self::Allow,
+            Default::Drop => Self::Drop,
+            Default::Reject => Self::Reject,
+        }
+    }
+}
+
+/// When a rule applies.
+#[derive(Clone, Debug)]
+pub enum Condition {
+    /// To every flow: `when = "true"`.
+    Always,
+    /// To flows that fit.
+    When(Program),
+}
+
+impl Condition {
+    /// The expression, unless it is always so.
+    pub fn program(&self) -> Option<&Program> {
+        if let Self::When(program) = self { Some(program) } else { None }
+    }
+
+    /// As it was written.
+    pub fn source(&self) -> &str {
+        self.program().map_or("true", Program::source)
+    }
+}
+
+/// A rule.
+#[derive(Clone, Debug)]
+pub struct Rule {
+    /// By which it is known.
+    pub name: String,
+    /// Where it stands in the file, from 1.
+    pub line: usize,
+    /// When it applies.
+    pub condition: Condition,
+    /// What it does.
+    pub action: Action,
+    /// Why.
+    pub reason: String,
+    /// Who decided so.
+    pub authority: String,
+    /// From when on it no longer applies: nanoseconds since 1970.
+    pub expires_ns: i64,
+    /// The same as it was written: a date, which is the last day, or a time.
+    pub expires: String,
+    /// Where to appeal: a URL or an address.
+    pub appeal: Option<String>,
+    /// When it is in force; always if empty.
+    pub hours: Vec<Hours>,
+    /// The fields that its condition reads.
+    pub reads: FieldSet,
+}

@@ -1,0 +1,11 @@
+//! Policies through the public API.
+
+#![allow(clippy::unwrap_used)]
+
+mod checks;
+mod deciding;
+mod examples;
+mod loading;
+mod properties;
+mod scale;
+mod world;
