@@ -19,6 +19,8 @@ mod input;
 #[cfg(target_os = "linux")]
 pub mod nfqueue;
 mod open;
+#[cfg(target_os = "linux")]
+pub mod raw_socket;
 mod source;
 mod write;
 
