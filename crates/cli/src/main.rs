@@ -3,6 +3,7 @@
 mod args;
 mod inspect;
 mod interrupt;
+mod lab;
 mod listing;
 mod progress;
 mod summary;
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
         Command::Fields(args) => listing::fields(&args),
         Command::Risks(args) => listing::risks(&args),
         Command::Applications(args) => listing::applications(&args),
+        Command::Lab(args) => lab::run(args.command),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "daylight", &mut script);
