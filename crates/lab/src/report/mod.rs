@@ -1,10 +1,15 @@
 //! The report: `report.json`, `report.html`, the captures, and the services' logs.
 
+mod chart;
+mod page;
+mod topology;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::LabError;
 use crate::record::Record;
+pub use page::html;
 
 /// Writes a run's report into a folder, and gives the page's name. `from` is the run's folder.
 ///
@@ -33,7 +38,26 @@ fn copy(from: &Path, to: &Path) -> Result<(), LabError> {
     fs::copy(from, to).map(drop).map_err(LabError::file("write", to))
 }
 
-/// The page.
-pub fn html(record: &Record) -> String {
-    record.title.clone()
+/// Text as it may stand in HTML, in an attribute too.
+fn escape(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => safe.push_str("&amp;"),
+            '<' => safe.push_str("&lt;"),
+            '>' => safe.push_str("&gt;"),
+            '"' => safe.push_str("&quot;"),
+            '\'' => safe.push_str("&#39;"),
+            c => safe.push(c),
+        }
+    }
+    safe
+}
+
+/// A text of at most so many characters.
+fn short(text: &str, length: usize) -> String {
+    if text.chars().count() <= length {
+        return text.to_owned();
+    }
+    text.chars().take(length.saturating_sub(1)).chain(['…']).collect()
 }
