@@ -116,7 +116,8 @@ fn play(args: &LabRun) -> Result<ExitCode> {
         let results = running
             .into_iter()
             .map(|(name, thread)| {
-                let result = thread.join().unwrap_or_else(|_| Err(LabError::Ended("its thread panicked".into())));
+                let result =
+                    thread.join().unwrap_or_else(|_| Err(LabError::Ended("its thread panicked".into())));
                 (name, result)
             })
             .collect();

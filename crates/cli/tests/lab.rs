@@ -16,7 +16,8 @@ fn scenario(name: &str) -> PathBuf {
 }
 
 fn has_namespaces() -> bool {
-    let there = Command::new("unshare").args(["-Urnmp", "--fork", "true"]).status().is_ok_and(|s| s.success());
+    let there =
+        Command::new("unshare").args(["-Urnmp", "--fork", "true"]).status().is_ok_and(|s| s.success());
     if !there {
         eprintln!("not run: this kernel lets us make no namespaces");
     }
@@ -84,11 +85,15 @@ fn mistakes_are_shown_where_they_are() {
         ("connect = \"server:7\"", "connect = \"server\"", "20:11:", "needs a port"),
         ("network = \"abroad\"", "network = \"abroad\"\nipv4 = \"10.3.0.1\"", "12:8:", "outside 10.2.0.0/24"),
     ] {
-        std::fs::write(&path, SMALL.replace(from, to).replace("DURATION", "1 s").replace("OUTCOME", "ok")).unwrap();
+        std::fs::write(&path, SMALL.replace(from, to).replace("DURATION", "1 s").replace("OUTCOME", "ok"))
+            .unwrap();
         let output = daylight(&["lab", "run", path.to_str().unwrap()], tmp.path()).output().unwrap();
         let said = text(&output);
         assert_eq!(output.status.code(), Some(1), "{said}");
-        assert!(said.contains(what) && said.contains(&format!("wrong.toml:{place}")) && said.contains('^'), "{said}");
+        assert!(
+            said.contains(what) && said.contains(&format!("wrong.toml:{place}")) && said.contains('^'),
+            "{said}"
+        );
     }
 }
 
@@ -107,7 +112,10 @@ fn expectations_decide_the_exit_status_side_by_side() {
     assert_eq!(output.status.code(), Some(4), "{said}");
     assert!(said.contains("1 of 1 expectations held") && said.contains("0 of 1 expectations held"), "{said}");
     let page = std::fs::read_to_string(tmp.path().join("report/small-ok/report.html")).unwrap();
-    assert!(page.contains("<svg") && !page.contains("http://") && !page.contains("https://"), "nothing from elsewhere");
+    assert!(
+        page.contains("<svg") && !page.contains("http://") && !page.contains("https://"),
+        "nothing from elsewhere"
+    );
     let list = daylight(&["lab", "list"], tmp.path()).output().unwrap();
     assert_eq!(text(&list), "", "nothing is left");
 }

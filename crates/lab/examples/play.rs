@@ -18,8 +18,11 @@ fn main() -> Result<(), LabError> {
         ["world"] => play_world(),
         [file, report] => {
             let path = Path::new(file);
-            let text = std::fs::read_to_string(path)
-                .map_err(|source| LabError::File { what: "read", path: path.into(), source })?;
+            let text = std::fs::read_to_string(path).map_err(|source| LabError::File {
+                what: "read",
+                path: path.into(),
+                source,
+            })?;
             let options = Options {
                 outer: vec![std::env::args().next().unwrap_or_default(), "outer".into()],
                 privilege: Privilege::of_process(),
@@ -28,9 +31,13 @@ fn main() -> Result<(), LabError> {
                 shell: None,
                 report: Some(PathBuf::from(report)),
             };
-            let outcome = run(&text, path, &options, &AtomicBool::new(false), |message| eprintln!("{message:?}"))?;
+            let outcome =
+                run(&text, path, &options, &AtomicBool::new(false), |message| eprintln!("{message:?}"))?;
             for verdict in &outcome.record.expectations {
-                eprintln!("{} {}: {} ({})", verdict.holds, verdict.client, verdict.expected, verdict.observed);
+                eprintln!(
+                    "{} {}: {} ({})",
+                    verdict.holds, verdict.client, verdict.expected, verdict.observed
+                );
             }
             Ok(())
         }

@@ -30,11 +30,26 @@ pub(crate) struct Capture {
 
 impl Capture {
     /// Starts, and returns when tcpdump sees packets.
-    pub(crate) fn start(link: &str, namespace: &Namespace, interface: &str, folder: &Path) -> Result<Self, LabError> {
+    pub(crate) fn start(
+        link: &str,
+        namespace: &Namespace,
+        interface: &str,
+        folder: &Path,
+    ) -> Result<Self, LabError> {
         let file = folder.join(format!("{link}.pcap"));
         let mut command = Command::new(system_program("tcpdump"));
         command
-            .args(["-n", "-U", "--immediate-mode", "--time-stamp-precision=nano", "-Z", "root", "-i", interface, "-w"])
+            .args([
+                "-n",
+                "-U",
+                "--immediate-mode",
+                "--time-stamp-precision=nano",
+                "-Z",
+                "root",
+                "-i",
+                interface,
+                "-w",
+            ])
             .arg(&file)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -65,8 +80,10 @@ impl Capture {
         let to = self.file.with_extension("pcapng");
         let name = to.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
         let failed = |e: io::Error| LabError::File { what: "write", path: to.clone(), source: e };
-        let mut source = daylight_capture::open(&self.file)
-            .map_err(|e| LabError::Failed { what: format!("capture {}", self.link), message: e.to_string() })?;
+        let mut source = daylight_capture::open(&self.file).map_err(|e| LabError::Failed {
+            what: format!("capture {}", self.link),
+            message: e.to_string(),
+        })?;
         let out = BufWriter::new(File::create(&to).map_err(failed)?);
         let mut writer = PcapngWriter::new(out, "daylight lab", Some(&self.link)).map_err(failed)?;
         let mut interface = None;

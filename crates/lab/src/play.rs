@@ -110,7 +110,8 @@ fn live() -> Result<(), LabError> {
     stage::inner()?;
     let mut line = String::new();
     io::stdin().lock().read_line(&mut line).map_err(LabError::file("read", "the job"))?;
-    let job: Job = serde_json::from_str(&line).map_err(|e| LabError::Ended(format!("its job can't be read: {e}")))?;
+    let job: Job =
+        serde_json::from_str(&line).map_err(|e| LabError::Ended(format!("its job can't be read: {e}")))?;
     let stop = Arc::new(AtomicBool::new(false));
     let keep = Arc::new(AtomicBool::new(false));
     listen(Arc::clone(&stop), Arc::clone(&keep));
@@ -196,7 +197,12 @@ impl<'a> Player<'a> {
         let mut captures = Vec::new();
         for link in scenario.link.iter().filter(|l| l.capture || job.capture_all) {
             if let Some((namespace, interface)) = world.plan.taps.get(&link.name()) {
-                captures.push(Capture::start(&link.name(), world.namespace(namespace)?, interface, &job.folder)?);
+                captures.push(Capture::start(
+                    &link.name(),
+                    world.namespace(namespace)?,
+                    interface,
+                    &job.folder,
+                )?);
             }
         }
         let token = token();
@@ -219,6 +225,7 @@ impl<'a> Player<'a> {
         for server in servers.values_mut() {
             server.wait_ready()?;
         }
+        world.settle(scenario);
         let ready_ms = begin.elapsed().as_secs_f64() * 1000.0;
         say(&Message::Ready { ms: ready_ms });
         let ca = authority.file.clone();
@@ -286,7 +293,12 @@ impl<'a> Player<'a> {
     }
 
     /// Takes what clients saw; false when all of them are done.
-    fn collect(&mut self, take: &Receiver<Observation>, wait: Duration, last: &mut BTreeMap<String, Outcome>) -> bool {
+    fn collect(
+        &mut self,
+        take: &Receiver<Observation>,
+        wait: Duration,
+        last: &mut BTreeMap<String, Outcome>,
+    ) -> bool {
         let observation = match take.recv_timeout(wait) {
             Ok(observation) => observation,
             Err(RecvTimeoutError::Timeout) => return true,
@@ -430,7 +442,8 @@ impl<'a> Player<'a> {
         record.started = jiff::Timestamp::from_nanosecond(i128::from(self.started_ns))
             .map(|t| t.to_string())
             .unwrap_or_default();
-        record.played_s = if self.played_s >= record.duration_s - 0.001 { record.duration_s } else { self.played_s };
+        record.played_s =
+            if self.played_s >= record.duration_s - 0.001 { record.duration_s } else { self.played_s };
         record.privilege = job.privilege.clone();
         record.build_ms = self.build_ms;
         record.ready_ms = self.ready_ms;
@@ -506,7 +519,9 @@ fn cover(world: &World, scenario: &Scenario, authority: &Authority, folder: &Pat
         }
         let file = folder.join(format!("resolv-{}.conf", name.get_ref()));
         service::write(&file, text)?;
-        for (from, over) in [(&file, "/etc/resolv.conf"), (&authority.file, "/etc/ssl/certs/ca-certificates.crt")] {
+        for (from, over) in
+            [(&file, "/etc/resolv.conf"), (&authority.file, "/etc/ssl/certs/ca-certificates.crt")]
+        {
             // A link would be followed out of what is ours; a missing file has nobody who reads it.
             let over = Path::new(over);
             if over.exists() {

@@ -86,7 +86,11 @@ impl Record {
             duration_s: scenario.duration.get_ref().seconds,
             played_s: 0.0,
             clock: scenario.clock.as_ref().map(|clock| Clock {
-                start_unix_s: clock.start.get_ref().parse::<jiff::Timestamp>().map_or(0, jiff::Timestamp::as_second),
+                start_unix_s: clock
+                    .start
+                    .get_ref()
+                    .parse::<jiff::Timestamp>()
+                    .map_or(0, jiff::Timestamp::as_second),
                 factor: clock.second.seconds,
             }),
             privilege: String::new(),
@@ -107,7 +111,12 @@ impl Record {
                     name: name.get_ref().clone(),
                     title: title(&h.title, name.get_ref()),
                     network: h.network.get_ref().clone(),
-                    addresses: addresses.get(name.get_ref()).into_iter().flatten().map(ToString::to_string).collect(),
+                    addresses: addresses
+                        .get(name.get_ref())
+                        .into_iter()
+                        .flatten()
+                        .map(ToString::to_string)
+                        .collect(),
                     resolver: text(&h.resolver),
                 })
                 .collect(),

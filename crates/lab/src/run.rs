@@ -71,9 +71,10 @@ pub fn run(
     let result = result.and_then(|()| {
         let at = folder.join("report.json");
         let text = fs::read_to_string(&at).map_err(LabError::file("read", &at))?;
-        let record: Record =
-            serde_json::from_str(&text).map_err(|e| LabError::Ended(format!("its record can't be read: {e}")))?;
-        let page = options.report.as_ref().map(|to| crate::report::write(&record, &folder, to)).transpose()?;
+        let record: Record = serde_json::from_str(&text)
+            .map_err(|e| LabError::Ended(format!("its record can't be read: {e}")))?;
+        let page =
+            options.report.as_ref().map(|to| crate::report::write(&record, &folder, to)).transpose()?;
         let name = folder.file_name().map(|n| n.to_string_lossy().into_owned());
         Ok(Outcome { record, kept: name.filter(|_| kept), page })
     });
@@ -110,8 +111,10 @@ struct Running {
 impl Running {
     fn start(folder: &Path, options: &Options) -> Result<Self, LabError> {
         let failed = || LabError::file("start", "the world");
-        let (program, arguments) =
-            options.outer.split_first().ok_or_else(|| LabError::Ended("it has no program to start".into()))?;
+        let (program, arguments) = options
+            .outer
+            .split_first()
+            .ok_or_else(|| LabError::Ended("it has no program to start".into()))?;
         let log = fs::File::create(folder.join("world.txt")).map_err(failed())?;
         let mut child = Command::new(program)
             .args(arguments)
@@ -232,9 +235,11 @@ impl Running {
     fn shell(&self, host: &str) -> Result<Child, LabError> {
         let mut command = shell_command(&self.folder, self.child.id().cast_signed(), host)?;
         command.spawn().map_err(|e| match e.kind() {
-            std::io::ErrorKind::NotFound => {
-                LabError::Missing { program: "nsenter".into(), needs: "--shell".into(), package: "util-linux" }
-            }
+            std::io::ErrorKind::NotFound => LabError::Missing {
+                program: "nsenter".into(),
+                needs: "--shell".into(),
+                package: "util-linux",
+            },
             _ => LabError::Failed { what: "nsenter".into(), message: e.to_string() },
         })
     }
@@ -268,11 +273,17 @@ fn shell_command(folder: &Path, outer: i32, host: &str) -> Result<Command, LabEr
     let threads: std::collections::BTreeMap<String, i32> =
         serde_json::from_str(&text).map_err(|e| failed(e.to_string()))?;
     let thread = threads.get(host).ok_or_else(|| {
-        failed(format!("there is no such host; there are {}", threads.keys().cloned().collect::<Vec<_>>().join(", ")))
+        failed(format!(
+            "there is no such host; there are {}",
+            threads.keys().cloned().collect::<Vec<_>>().join(", ")
+        ))
     })?;
     let children = fs::read_to_string(format!("/proc/{outer}/task/{outer}/children")).unwrap_or_default();
-    let inner: i32 =
-        children.split_whitespace().next().and_then(|c| c.parse().ok()).ok_or_else(|| failed("it has ended".into()))?;
+    let inner: i32 = children
+        .split_whitespace()
+        .next()
+        .and_then(|c| c.parse().ok())
+        .ok_or_else(|| failed("it has ended".into()))?;
     let mut command = Command::new("nsenter");
     command.arg(format!("--target={inner}")).args(["--mount", "--pid"]);
     if Privilege::of_process() == Privilege::UserNamespace {

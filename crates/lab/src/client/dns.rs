@@ -47,11 +47,8 @@ pub(crate) fn ask(
 ) -> Result<Reply, (Outcome, Duration)> {
     let start = Instant::now();
     let failed = |_: std::io::Error| (Outcome::Unreachable, start.elapsed());
-    let any: SocketAddr = if server.is_ipv4() {
-        (Ipv4Addr::UNSPECIFIED, 0).into()
-    } else {
-        (Ipv6Addr::UNSPECIFIED, 0).into()
-    };
+    let any: SocketAddr =
+        if server.is_ipv4() { (Ipv4Addr::UNSPECIFIED, 0).into() } else { (Ipv6Addr::UNSPECIFIED, 0).into() };
     let socket = UdpSocket::bind(any).map_err(failed)?;
     socket.connect(server).map_err(failed)?;
     // The port the kernel chose is as good an identifier as any: it is new for each query.
@@ -79,17 +76,22 @@ pub(crate) fn ask(
         }
         match socket.recv(&mut buffer) {
             Ok(n) => {
-                let Some((code, addresses)) = parse(buffer.get(..n).unwrap_or_default(), id, qtype) else { continue };
+                let Some((code, addresses)) = parse(buffer.get(..n).unwrap_or_default(), id, qtype) else {
+                    continue;
+                };
                 match &mut first {
                     None => first = Some(Reply { code, addresses, elapsed: start.elapsed(), other: None }),
                     Some(reply) if !resent && (reply.code, &reply.addresses) != (code, &addresses) => {
                         let said: Vec<String> = addresses.iter().map(ToString::to_string).collect();
-                        reply.other = Some(if said.is_empty() { format!("code {code}") } else { said.join(", ") });
+                        reply.other =
+                            Some(if said.is_empty() { format!("code {code}") } else { said.join(", ") });
                     }
                     Some(_) => {}
                 }
             }
-            Err(error) if matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut) => {
+            Err(error)
+                if matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut) =>
+            {
                 if first.is_none() && !resent {
                     resent = true;
                     let _ = socket.send(&query);

@@ -59,7 +59,10 @@ pub(super) fn fetch(url: &Url, address: IpAddr, how: &How<'_>, spent: Duration) 
     let mut curl = Command::new("curl");
     curl.args(["--silent", "--show-error", "--output", "/dev/null", "--noproxy", "*"])
         .args(["--write-out", "%{json}\n%{header_json}"])
-        .args(["--max-time", &how.timeout.saturating_sub(spent).max(Duration::from_millis(50)).as_secs_f64().to_string()])
+        .args([
+            "--max-time",
+            &how.timeout.saturating_sub(spent).max(Duration::from_millis(50)).as_secs_f64().to_string(),
+        ])
         .args(["--resolve", &format!("{}:{}:{at}", url.host, url.port)])
         .arg("--cacert")
         .arg(how.ca)
@@ -103,11 +106,19 @@ fn judge(report: &Value, headers: &Value, exit: i32, token: &str, spent: Duratio
             let to = header("location").map_or(String::new(), |to| format!(", to {to}"));
             (Outcome::BlockPage, format!("status {status}{to}: not the site's page"))
         }
-        7 if lower.contains("unreachable") || lower.contains("no route") => (Outcome::Unreachable, message.into()),
+        7 if lower.contains("unreachable") || lower.contains("no route") => {
+            (Outcome::Unreachable, message.into())
+        }
         7 if lower.contains("timed out") => (Outcome::Timeout, message.into()),
         7 => (Outcome::Refused, message.into()),
         28 => {
-            let what = if !connected { "no connection" } else if status > 0 { "stopped midway" } else { "no answer" };
+            let what = if !connected {
+                "no connection"
+            } else if status > 0 {
+                "stopped midway"
+            } else {
+                "no answer"
+            };
             (Outcome::Timeout, format!("{what}: {message}"))
         }
         60 | 51 => (Outcome::TlsCertificate, message.into()),
@@ -139,7 +150,8 @@ mod tests {
         assert_eq!((url.host.as_str(), url.port), ("wiki.example", 443));
         let url = Url::parse("http://[fd00::1]:8080/").unwrap();
         assert_eq!((url.host.as_str(), url.port), ("fd00::1", 8080));
-        for wrong in ["wiki.example", "ftp://a.example/", "https:///", "http://a:b:c/", "http://u@a.example/"] {
+        for wrong in ["wiki.example", "ftp://a.example/", "https:///", "http://a:b:c/", "http://u@a.example/"]
+        {
             assert!(Url::parse(wrong).is_err(), "{wrong}");
         }
     }
@@ -147,10 +159,10 @@ mod tests {
     #[test]
     fn outcomes() {
         let site = json!({"daylight-site": ["secret"]});
-        let say = |code: u32, message: &str| {
-            json!({"http_code": code, "errormsg": message, "time_total": 0.1, "time_connect": 0.01})
+        let say = |code: u32, message: &str| json!({"http_code": code, "errormsg": message, "time_total": 0.1, "time_connect": 0.01});
+        let judged = |report: Value, headers: &Value, exit| {
+            judge(&report, headers, exit, "secret", Duration::ZERO).outcome
         };
-        let judged = |report: Value, headers: &Value, exit| judge(&report, headers, exit, "secret", Duration::ZERO).outcome;
         assert_eq!(judged(say(200, ""), &site, 0), Outcome::Ok);
         assert_eq!(judged(say(404, ""), &site, 0), Outcome::HttpError);
         // Somebody else's page, even with status 200, and even with a header of that name.
@@ -158,9 +170,15 @@ mod tests {
         assert_eq!(judged(say(200, ""), &json!({"daylight-site": ["guess"]}), 0), Outcome::BlockPage);
         assert_eq!(judged(say(0, "Recv failure: Connection reset by peer"), &json!({}), 35), Outcome::Reset);
         assert_eq!(judged(say(0, "OpenSSL SSL_connect: SSL_ERROR_SYSCALL"), &json!({}), 35), Outcome::Closed);
-        assert_eq!(judged(say(0, "Failed to connect: No route to host"), &json!({}), 7), Outcome::Unreachable);
+        assert_eq!(
+            judged(say(0, "Failed to connect: No route to host"), &json!({}), 7),
+            Outcome::Unreachable
+        );
         assert_eq!(judged(say(0, "Connection refused"), &json!({}), 7), Outcome::Refused);
-        assert_eq!(judged(say(0, "self-signed certificate in chain"), &json!({}), 60), Outcome::TlsCertificate);
+        assert_eq!(
+            judged(say(0, "self-signed certificate in chain"), &json!({}), 60),
+            Outcome::TlsCertificate
+        );
         assert_eq!(judged(say(0, "timed out"), &json!({}), 28), Outcome::Timeout);
         assert_eq!(judged(say(0, "Empty reply from server"), &json!({}), 52), Outcome::Closed);
     }

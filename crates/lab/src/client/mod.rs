@@ -29,10 +29,25 @@ pub(crate) struct Action {
 
 #[derive(Clone, Debug)]
 enum What {
-    Fetch { url: Url, truth: BTreeSet<IpAddr>, http: Option<String>, insecure: bool, ca: std::path::PathBuf, token: String },
-    Resolve { name: String, truth: BTreeSet<IpAddr> },
-    Ping { to: Place },
-    Connect { to: Place, port: u16 },
+    Fetch {
+        url: Url,
+        truth: BTreeSet<IpAddr>,
+        http: Option<String>,
+        insecure: bool,
+        ca: std::path::PathBuf,
+        token: String,
+    },
+    Resolve {
+        name: String,
+        truth: BTreeSet<IpAddr>,
+    },
+    Ping {
+        to: Place,
+    },
+    Connect {
+        to: Place,
+        port: u16,
+    },
     Program(Vec<String>),
 }
 
@@ -41,6 +56,11 @@ enum What {
 enum Place {
     Address(IpAddr),
     Name(String, BTreeSet<IpAddr>),
+}
+
+/// Whether an address answers an echo request within a quarter of a second.
+pub(crate) fn answers_ping(address: IpAddr) -> bool {
+    simple::ping(address, Duration::from_millis(250)).outcome == Outcome::Ok
 }
 
 /// How one action ended.
@@ -93,9 +113,9 @@ impl Action {
     pub(crate) fn new(client: &Client, context: &Context<'_>) -> Self {
         let ipv6 = client.ip.as_ref().is_some_and(|ip| *ip.get_ref() == 6);
         let host = context.scenario.host.get(client.host.get_ref().as_str());
-        let resolver = host.and_then(|h| h.resolver.as_ref()).and_then(|r| {
-            context.address(r.get_ref(), ipv6).or_else(|| context.address(r.get_ref(), !ipv6))
-        });
+        let resolver = host
+            .and_then(|h| h.resolver.as_ref())
+            .and_then(|r| context.address(r.get_ref(), ipv6).or_else(|| context.address(r.get_ref(), !ipv6)));
         let text = |name: &Option<crate::scenario::model::Name>| name.as_ref().map(|n| n.get_ref().clone());
         let what = if let Some(url) = text(&client.fetch).and_then(|u| Url::parse(&u).ok()) {
             let truth = context.truth(&url.host, ipv6);
@@ -126,7 +146,13 @@ impl Action {
     pub(crate) fn perform(&self, at_s: f64) -> Observation {
         let end = match &self.what {
             What::Fetch { url, truth, http, insecure, ca, token } => {
-                let how = fetch::How { http: http.as_deref(), insecure: *insecure, ca, token, timeout: self.timeout };
+                let how = fetch::How {
+                    http: http.as_deref(),
+                    insecure: *insecure,
+                    ca,
+                    token,
+                    timeout: self.timeout,
+                };
                 match self.find(&url.host, truth) {
                     Ok((address, spent)) => fetch::fetch(url, address, &how, spent),
                     Err(end) => end,
@@ -180,11 +206,17 @@ impl Action {
             detail.push_str(&format!("; another answer came after it: {late}"));
         }
         match (reply.code, reply.addresses.first()) {
-            (0, Some(first)) if reply.addresses.iter().all(|a| truth.contains(a)) => Ok((*first, reply.elapsed)),
+            (0, Some(first)) if reply.addresses.iter().all(|a| truth.contains(a)) => {
+                Ok((*first, reply.elapsed))
+            }
             (0, Some(_)) => Err(End::new(Outcome::DnsForged, reply.elapsed, detail)),
             // A name without addresses of this family is no lie if the zones have none.
-            (3, _) | (0, None) if !truth.is_empty() => Err(End::new(Outcome::DnsNxdomain, reply.elapsed, detail)),
-            (0 | 3, _) => Err(End::new(Outcome::DnsNxdomain, reply.elapsed, format!("{detail}, as the zones say"))),
+            (3, _) | (0, None) if !truth.is_empty() => {
+                Err(End::new(Outcome::DnsNxdomain, reply.elapsed, detail))
+            }
+            (0 | 3, _) => {
+                Err(End::new(Outcome::DnsNxdomain, reply.elapsed, format!("{detail}, as the zones say")))
+            }
             _ => Err(End::new(Outcome::DnsRefused, reply.elapsed, detail)),
         }
     }

@@ -69,7 +69,9 @@ pub(super) fn program(command: &[String], timeout: Duration) -> End {
     };
     loop {
         match child.try_wait() {
-            Ok(Some(status)) if status.success() => return End::new(Outcome::Ok, start.elapsed(), "exit status 0"),
+            Ok(Some(status)) if status.success() => {
+                return End::new(Outcome::Ok, start.elapsed(), "exit status 0");
+            }
             Ok(Some(status)) => return End::new(Outcome::Failed, start.elapsed(), status.to_string()),
             Ok(None) if start.elapsed() < timeout => std::thread::sleep(Duration::from_millis(5)),
             _ => {

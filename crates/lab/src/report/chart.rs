@@ -52,9 +52,7 @@ fn axis(svg: &mut String, record: &Record, top: f64, bottom: f64) {
     for at in ticks(record) {
         let x = x(record, at);
         let label = match record.clock {
-            Some(clock) if clock.factor * record.duration_s > 2.0 * 86_400.0 => {
-                clock_day(record, at)
-            }
+            Some(clock) if clock.factor * record.duration_s > 2.0 * 86_400.0 => clock_day(record, at),
             _ => clock_text(record, at),
         };
         let _ = write!(
@@ -62,7 +60,13 @@ fn axis(svg: &mut String, record: &Record, top: f64, bottom: f64) {
             "<path class=\"grid\" d=\"M{x:.1} {top:.1}V{bottom:.1}\"/><text class=\"range\" x=\"{x:.1}\" y=\"{:.1}\" \
              text-anchor=\"{}\">{}</text>",
             top - 6.0,
-            if at <= 0.0 { "start" } else if at >= record.duration_s { "end" } else { "middle" },
+            if at <= 0.0 {
+                "start"
+            } else if at >= record.duration_s {
+                "end"
+            } else {
+                "middle"
+            },
             escape(&label)
         );
     }
@@ -86,7 +90,12 @@ pub(super) fn strips(record: &Record) -> String {
             let _ = write!(body, "<text class=\"group\" x=\"0\" y=\"{:.1}\">Adversaries</text>", y + 11.0);
             y += STRIP;
         }
-        let _ = write!(body, "<text x=\"10\" y=\"{:.1}\">{}</text>", y + 11.0, escape(&short(&adversary.name, 28)));
+        let _ = write!(
+            body,
+            "<text x=\"10\" y=\"{:.1}\">{}</text>",
+            y + 11.0,
+            escape(&short(&adversary.name, 28))
+        );
         for (from, until) in &adversary.on {
             let (a, b) = (x(record, *from), x(record, *until));
             let _ = write!(
@@ -109,14 +118,23 @@ pub(super) fn strips(record: &Record) -> String {
             continue;
         }
         y += 8.0;
-        let _ = write!(body, "<text class=\"group\" x=\"0\" y=\"{:.1}\">{}</text>", y + 11.0, escape(&network.title));
+        let _ = write!(
+            body,
+            "<text class=\"group\" x=\"0\" y=\"{:.1}\">{}</text>",
+            y + 11.0,
+            escape(&network.title)
+        );
         y += STRIP;
         for client in mine {
             strip(&mut body, record, client, y);
             y += STRIP;
         }
     }
-    let mut svg = format!("<svg class=\"strips\" viewBox=\"-2 0 {} {}\" role=\"img\" aria-label=\"Outcomes over time\">", WIDTH + 4.0, y + 18.0);
+    let mut svg = format!(
+        "<svg class=\"strips\" viewBox=\"-2 0 {} {}\" role=\"img\" aria-label=\"Outcomes over time\">",
+        WIDTH + 4.0,
+        y + 18.0
+    );
     axis(&mut svg, record, 24.0, y);
     svg.push_str(&body);
     for (i, event) in record.events.iter().enumerate() {
@@ -138,7 +156,11 @@ pub(super) fn strips(record: &Record) -> String {
 
 fn strip(svg: &mut String, record: &Record, client: &ClientRecord, y: f64) {
     let mine: Vec<&Observation> = record.observations.iter().filter(|o| o.client == client.name).collect();
-    let name = client.name.rsplit_once(": ").filter(|(host, _)| *host == client.host).map_or(client.name.as_str(), |p| p.1);
+    let name = client
+        .name
+        .rsplit_once(": ")
+        .filter(|(host, _)| *host == client.host)
+        .map_or(client.name.as_str(), |p| p.1);
     let _ = write!(
         svg,
         "<text x=\"10\" y=\"{:.1}\">{}<title>{}</title></text><rect class=\"rail\" x=\"{LEFT}\" y=\"{y:.1}\" width=\"{:.1}\" \
@@ -192,8 +214,10 @@ pub(super) fn latency(record: &Record) -> String {
     };
     let (low, high) = (least.log10().floor(), most.log10().ceil().max(least.log10().floor() + 1.0));
     let y = |ms: f64| 30.0 + (HEIGHT - 40.0) * (1.0 - (ms.log10() - low) / (high - low));
-    let mut svg =
-        format!("<svg class=\"latency\" viewBox=\"-2 0 {} {HEIGHT}\" role=\"img\" aria-label=\"Latency\">", WIDTH + 4.0);
+    let mut svg = format!(
+        "<svg class=\"latency\" viewBox=\"-2 0 {} {HEIGHT}\" role=\"img\" aria-label=\"Latency\">",
+        WIDTH + 4.0
+    );
     axis(&mut svg, record, 24.0, HEIGHT - 8.0);
     let mut power = low;
     while power <= high {

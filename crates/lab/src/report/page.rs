@@ -117,7 +117,8 @@ fn expectations(page: &mut String, record: &Record) {
          <th>Expected</th><th>Observed</th></tr></thead><tbody>\n",
     );
     for verdict in &record.expectations {
-        let because = verdict.because.as_ref().map_or(String::new(), |b| format!("<small>{}</small>", escape(b)));
+        let because =
+            verdict.because.as_ref().map_or(String::new(), |b| format!("<small>{}</small>", escape(b)));
         let (class, mark) = if verdict.holds { ("good", "✓") } else { ("bad", "✗") };
         let _ = writeln!(
             page,
@@ -134,12 +135,10 @@ fn series(page: &mut String, record: &Record) {
     page.push_str("<ul class=\"legend\">");
     for (i, client) in record.clients.iter().enumerate() {
         if record.observations.iter().any(|o| o.client == client.name && o.outcome == Outcome::Ok) {
-            let colour = ["accent", "ok", "page", "dns", "tls", "silent"].get(i % 6).copied().unwrap_or("accent");
-            let _ = write!(
-                page,
-                "<li><i style=\"background:var(--{colour})\"></i>{}</li>",
-                escape(&client.name)
-            );
+            let colour =
+                ["accent", "ok", "page", "dns", "tls", "silent"].get(i % 6).copied().unwrap_or("accent");
+            let _ =
+                write!(page, "<li><i style=\"background:var(--{colour})\"></i>{}</li>", escape(&client.name));
         }
     }
     page.push_str("</ul>\n");
@@ -154,7 +153,11 @@ fn packets(page: &mut String, record: &Record) {
          to</th><th>What</th><th>Packet</th></tr></thead><tbody>\n",
     );
     for packet in &record.packets {
-        let count = if packet.count > 1 { format!(" <span class=\"soft\">× {}</span>", packet.count) } else { String::new() };
+        let count = if packet.count > 1 {
+            format!(" <span class=\"soft\">× {}</span>", packet.count)
+        } else {
+            String::new()
+        };
         let _ = writeln!(
             page,
             "<tr><td></td><td>{}</td><td>{}</td><td>{}</td><td>{}{count}</td><td>{}</td></tr>",

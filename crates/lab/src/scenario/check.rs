@@ -37,7 +37,12 @@ impl<'a> Check<'a> {
     }
 
     /// Reports a name that is not among those there are.
-    fn known<'n>(&mut self, what: &str, name: &Name, mut there: impl Iterator<Item = &'n str> + Clone) -> bool {
+    fn known<'n>(
+        &mut self,
+        what: &str,
+        name: &Name,
+        mut there: impl Iterator<Item = &'n str> + Clone,
+    ) -> bool {
         let wrong = name.get_ref();
         let found = there.clone().any(|n| n == wrong);
         if !found {
@@ -83,7 +88,10 @@ impl<'a> Check<'a> {
                 let (line, _) = self.source.position(first.start);
                 self.problem(
                     name.span(),
-                    format!("{:?} is in line {line} already: a host and a network can't share it", name.get_ref()),
+                    format!(
+                        "{:?} is in line {line} already: a host and a network can't share it",
+                        name.get_ref()
+                    ),
                 );
             }
         }
@@ -96,7 +104,10 @@ impl<'a> Check<'a> {
         let good = |c: char| matches!(c, 'a'..='z' | '0'..='9' | '-' | '_' | '.');
         let text = name.get_ref();
         if text.is_empty() || text.len() > 40 || !text.chars().all(good) || text.starts_with(['-', '.']) {
-            self.problem(name.span(), format!("{text:?}: a name is 1 to 40 of a-z, 0-9, -, _ and ., with a letter or digit first"));
+            self.problem(
+                name.span(),
+                format!("{text:?}: a name is 1 to 40 of a-z, 0-9, -, _ and ., with a letter or digit first"),
+            );
         }
     }
 
@@ -135,11 +146,19 @@ impl<'a> Check<'a> {
         }
         for (name, network) in &scenario.network {
             if network.ipv4.is_none() && network.ipv6.is_none() {
-                self.problem(name.span(), format!("network {:?} needs ipv4 or ipv6, or both", name.get_ref()));
+                self.problem(
+                    name.span(),
+                    format!("network {:?} needs ipv4 or ipv6, or both", name.get_ref()),
+                );
             }
-            for (prefix, four) in network.ipv4.iter().map(|p| (p, true)).chain(network.ipv6.iter().map(|p| (p, false))) {
+            for (prefix, four) in
+                network.ipv4.iter().map(|p| (p, true)).chain(network.ipv6.iter().map(|p| (p, false)))
+            {
                 if prefix.get_ref().first.is_ipv4() != four {
-                    self.problem(prefix.span(), format!("{} is of the other address family", prefix.get_ref()));
+                    self.problem(
+                        prefix.span(),
+                        format!("{} is of the other address family", prefix.get_ref()),
+                    );
                 }
             }
         }
@@ -165,7 +184,10 @@ impl<'a> Check<'a> {
                 && self.host(resolver)
                 && !self.serves(resolver, ServiceKind::DnsRecursive)
             {
-                let what = format!("host {:?} has no dns-recursive service, so nothing can ask it", resolver.get_ref());
+                let what = format!(
+                    "host {:?} has no dns-recursive service, so nothing can ask it",
+                    resolver.get_ref()
+                );
                 self.problem(resolver.span(), what);
             }
         }
@@ -182,17 +204,26 @@ impl<'a> Check<'a> {
                 self.problem(span, format!("{address} lies outside {p}, the range of network {name:?}"));
             }
             Some(p) if p.gateway() == Some(address) => {
-                self.problem(span, format!("{address} is the router's address in network {name:?}: take a higher one"));
+                self.problem(
+                    span,
+                    format!("{address} is the router's address in network {name:?}: take a higher one"),
+                );
             }
             Some(p) if p.first == address || p.broadcast() == Some(address) => {
-                self.problem(span, format!("{address} is the address of network {name:?} itself, or its broadcast address"));
+                self.problem(
+                    span,
+                    format!("{address} is the address of network {name:?} itself, or its broadcast address"),
+                );
             }
             Some(_) => {}
         }
     }
 
     fn serves(&self, host: &Name, kind: ServiceKind) -> bool {
-        self.scenario.service.values().any(|s| s.host.get_ref() == host.get_ref() && *s.kind.get_ref() == kind)
+        self.scenario
+            .service
+            .values()
+            .any(|s| s.host.get_ref() == host.get_ref() && *s.kind.get_ref() == kind)
     }
 
     fn links(&mut self) {
@@ -205,14 +236,21 @@ impl<'a> Check<'a> {
             let span = a.span().start..b.span().end;
             if !names.insert(link.name()) {
                 let at = link.name.as_ref().map_or(span.clone(), Spanned::span);
-                self.problem(at, format!("there are two links {:?}: give each a name of its own", link.name()));
+                self.problem(
+                    at,
+                    format!("there are two links {:?}: give each a name of its own", link.name()),
+                );
             }
             if let Some(name) = &link.name {
                 self.well_formed(name);
             }
             let there: Vec<&str> =
                 scenario.network.keys().chain(scenario.host.keys()).map(|k| k.get_ref().as_str()).collect();
-            let both = link.between.iter().filter(|end| self.known("network or host", end, there.iter().copied())).count();
+            let both = link
+                .between
+                .iter()
+                .filter(|end| self.known("network or host", end, there.iter().copied()))
+                .count();
             if both < 2 {
                 continue;
             }
@@ -221,11 +259,17 @@ impl<'a> Check<'a> {
             if pair[0] == pair[1] {
                 self.problem(span.clone(), "a link needs two different ends");
             } else if !ends.insert(pair) {
-                self.problem(span.clone(), format!("{:?} and {:?} are linked already", a.get_ref(), b.get_ref()));
+                self.problem(
+                    span.clone(),
+                    format!("{:?} and {:?} are linked already", a.get_ref(), b.get_ref()),
+                );
             }
-            let network_of = |end: &Name| scenario.host.get(end.get_ref().as_str()).map(|h| h.network.get_ref());
+            let network_of =
+                |end: &Name| scenario.host.get(end.get_ref().as_str()).map(|h| h.network.get_ref());
             match (network_of(a), network_of(b)) {
-                (Some(_), Some(_)) => self.problem(span, "two hosts can't be linked: each is linked to its network"),
+                (Some(_), Some(_)) => {
+                    self.problem(span, "two hosts can't be linked: each is linked to its network")
+                }
                 (Some(n), None) if n != b.get_ref() => {
                     self.problem(b.span(), format!("host {:?} is in network {n:?}", a.get_ref()));
                 }
@@ -283,7 +327,10 @@ impl<'a> Check<'a> {
             (Some(MiddleboxKind::Program), Some(at))
                 if link.program.as_ref().is_none_or(|p| p.get_ref().is_empty()) =>
             {
-                self.problem(at.span(), "middlebox = \"program\" needs program = [\"command\", \"argument\", …]");
+                self.problem(
+                    at.span(),
+                    "middlebox = \"program\" needs program = [\"command\", \"argument\", …]",
+                );
             }
             _ => {}
         }
@@ -300,7 +347,10 @@ impl<'a> Check<'a> {
         if kind.is_some()
             && let Some(adversary) = link.adversary.first()
         {
-            self.problem(adversary.span(), "a link has a middlebox or adversaries, not both: put a network between");
+            self.problem(
+                adversary.span(),
+                "a link has a middlebox or adversaries, not both: put a network between",
+            );
         }
     }
 
@@ -322,8 +372,11 @@ impl<'a> Check<'a> {
             }
         }
         for name in scenario.network.keys().filter(|k| !reached.contains(k.get_ref().as_str())) {
-            let what =
-                format!("network {:?} can't be reached from {:?}: add a [[link]]", name.get_ref(), first.get_ref());
+            let what = format!(
+                "network {:?} can't be reached from {:?}: add a [[link]]",
+                name.get_ref(),
+                first.get_ref()
+            );
             self.problem(name.span(), what);
         }
     }
@@ -337,7 +390,10 @@ impl<'a> Check<'a> {
                 self.domain(domain);
                 let host = domain.get_ref();
                 if !scenario.zone.keys().any(|z| in_zone(host, z.get_ref())) {
-                    self.problem(domain.span(), format!("no [zone] holds {host:?}, so nothing could resolve it"));
+                    self.problem(
+                        domain.span(),
+                        format!("no [zone] holds {host:?}, so nothing could resolve it"),
+                    );
                 }
             }
             self.belongs(service);
@@ -355,13 +411,19 @@ impl<'a> Check<'a> {
                     .get(of.service.get_ref().as_str())
                     .is_some_and(|s| *s.kind.get_ref() != ServiceKind::DnsAuthoritative)
             {
-                self.problem(of.service.span(), format!("zone {:?} needs a dns-authoritative service", zone.get_ref()));
+                self.problem(
+                    of.service.span(),
+                    format!("zone {:?} needs a dns-authoritative service", zone.get_ref()),
+                );
             }
             for (name, target) in &of.names {
                 for value in target.all() {
                     if value.parse::<IpAddr>().is_err() && !scenario.host.contains_key(value.as_str()) {
                         let hint = hint(value, scenario.host.keys().map(|k| k.get_ref().as_str()));
-                        self.problem(name.span(), format!("{value:?} is neither an address nor a host{hint}"));
+                        self.problem(
+                            name.span(),
+                            format!("{value:?} is neither an address nor a host{hint}"),
+                        );
                     }
                 }
             }
@@ -385,7 +447,10 @@ impl<'a> Check<'a> {
             self.problem(span, format!("{key} doesn't go with kind = {:?}", kind.name()));
         }
         if kind == ServiceKind::Program && service.program.as_ref().is_none_or(|p| p.get_ref().is_empty()) {
-            self.problem(service.kind.span(), "kind = \"program\" needs program = [\"command\", \"argument\", …]");
+            self.problem(
+                service.kind.span(),
+                "kind = \"program\" needs program = [\"command\", \"argument\", …]",
+            );
         }
         if kind == ServiceKind::Web && service.names.is_empty() {
             self.problem(service.kind.span(), "a web service needs names = [\"site.example\"]");
@@ -404,12 +469,18 @@ impl<'a> Check<'a> {
             self.host(&client.host);
             let at = client.name.as_ref().map_or_else(|| client.host.span(), Spanned::span);
             if !names.insert(client.name()) {
-                self.problem(at.clone(), format!("there are two clients {:?}: give each a name", client.name()));
+                self.problem(
+                    at.clone(),
+                    format!("there are two clients {:?}: give each a name", client.name()),
+                );
             }
             let actions = [&client.fetch, &client.resolve, &client.ping, &client.connect];
-            let actions = actions.iter().filter(|a| a.is_some()).count() + usize::from(client.program.is_some());
+            let actions =
+                actions.iter().filter(|a| a.is_some()).count() + usize::from(client.program.is_some());
             if actions != 1 {
-                let what = format!("a client does one thing, not {actions}: fetch, resolve, ping, connect or program");
+                let what = format!(
+                    "a client does one thing, not {actions}: fetch, resolve, ping, connect or program"
+                );
                 self.problem(at, what);
             }
             self.client(client);
@@ -424,8 +495,10 @@ impl<'a> Check<'a> {
             if let Err(why) = crate::client::Url::parse(url.get_ref()) {
                 self.problem(url.span(), why);
             }
-            let resolver = self.scenario.host.get(client.host.get_ref().as_str()).map(|h| h.resolver.is_some());
-            let literal = crate::client::Url::parse(url.get_ref()).is_ok_and(|u| u.host.parse::<IpAddr>().is_ok());
+            let resolver =
+                self.scenario.host.get(client.host.get_ref().as_str()).map(|h| h.resolver.is_some());
+            let literal =
+                crate::client::Url::parse(url.get_ref()).is_ok_and(|u| u.host.parse::<IpAddr>().is_ok());
             if resolver == Some(false) && !literal {
                 let what = format!("host {:?} has no resolver to ask for a name", client.host.get_ref());
                 self.problem(url.span(), what);

@@ -65,12 +65,24 @@ fn topology(out: &mut String, scenario: &Scenario) {
             }
         }
     }
-    let access: Vec<&Link> =
-        scenario.link.iter().filter(|l| l.between.iter().any(|e| scenario.host.contains_key(e.get_ref().as_str()))).collect();
+    let access: Vec<&Link> = scenario
+        .link
+        .iter()
+        .filter(|l| l.between.iter().any(|e| scenario.host.contains_key(e.get_ref().as_str())))
+        .collect();
     if !access.is_empty() {
         let _ = writeln!(out, "\nAccess lines");
         for link in access {
-            line(out, "", &format!("{} ══ {}: {}", link.between[0].get_ref(), link.between[1].get_ref(), describe(link)));
+            line(
+                out,
+                "",
+                &format!(
+                    "{} ══ {}: {}",
+                    link.between[0].get_ref(),
+                    link.between[1].get_ref(),
+                    describe(link)
+                ),
+            );
         }
     }
 }
@@ -163,7 +175,8 @@ fn clients(out: &mut String, scenario: &Scenario) {
         let every = client.every.as_ref().map_or(String::new(), |t| format!(" every {}", t.get_ref()));
         let made = client.name.is_none();
         let name = client.name();
-        let what = if made { String::new() } else { format!(": {} on {}", client.what(), client.host.get_ref()) };
+        let what =
+            if made { String::new() } else { format!(": {} on {}", client.what(), client.host.get_ref()) };
         for (n, part) in wrap(&format!("{name}{what}{every}"), WIDTH - 2).iter().enumerate() {
             line(out, if n == 0 { "" } else { "  " }, part);
         }

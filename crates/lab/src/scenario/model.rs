@@ -513,9 +513,10 @@ impl Link {
 impl Client {
     /// Its name, given or made.
     pub fn name(&self) -> String {
-        self.name
-            .as_ref()
-            .map_or_else(|| format!("{}: {}", self.host.get_ref(), self.what()), |name| name.get_ref().clone())
+        self.name.as_ref().map_or_else(
+            || format!("{}: {}", self.host.get_ref(), self.what()),
+            |name| name.get_ref().clone(),
+        )
     }
 
     /// What it does, in words.

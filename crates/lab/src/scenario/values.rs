@@ -52,10 +52,16 @@ impl FromStr for Time {
             "s" | "" => 1.0,
             "min" => 60.0,
             "h" => 3600.0,
-            other => return Err(format!("there is no unit {other:?} of time: use ms, s, min or h, as in \"12 s\"")),
+            other => {
+                return Err(format!(
+                    "there is no unit {other:?} of time: use ms, s, min or h, as in \"12 s\""
+                ));
+            }
         };
-        let value: f64 =
-            number.trim().parse().map_err(|_| format!("{text:?} is no time: write one as \"12 s\" or \"500 ms\""))?;
+        let value: f64 = number
+            .trim()
+            .parse()
+            .map_err(|_| format!("{text:?} is no time: write one as \"12 s\" or \"500 ms\""))?;
         Self::checked(value * factor)
     }
 }
@@ -109,7 +115,9 @@ impl Prefix {
     /// Whether an address lies in it.
     pub fn contains(self, address: IpAddr) -> bool {
         address.is_ipv4() == self.first.is_ipv4()
-            && (number(address) ^ number(self.first)).checked_shr(u32::from(self.bits() - self.length)).unwrap_or(0)
+            && (number(address) ^ number(self.first))
+                .checked_shr(u32::from(self.bits() - self.length))
+                .unwrap_or(0)
                 == 0
     }
 
@@ -165,7 +173,10 @@ impl FromStr for Prefix {
         let prefix = Self { first, length };
         let bits = prefix.bits();
         if !(8..=bits - 2).contains(&length) {
-            return Err(format!("{text:?}: a prefix must be 8 to {} bits long, to have room for hosts", bits - 2));
+            return Err(format!(
+                "{text:?}: a prefix must be 8 to {} bits long, to have room for hosts",
+                bits - 2
+            ));
         }
         let mask = u128::MAX.checked_shl(u32::from(bits - length)).unwrap_or(0);
         let start = number(first) & mask;
@@ -192,7 +203,8 @@ mod tests {
 
     #[test]
     fn times() {
-        for (text, seconds) in [("12 s", 12.0), ("500ms", 0.5), ("2 min", 120.0), ("1 h", 3600.0), ("3", 3.0)] {
+        for (text, seconds) in [("12 s", 12.0), ("500ms", 0.5), ("2 min", 120.0), ("1 h", 3600.0), ("3", 3.0)]
+        {
             assert_eq!(text.parse::<Time>().unwrap().seconds, seconds, "{text}");
         }
         for wrong in ["", "s", "-1 s", "12 days", "1e9 h", "NaN"] {

@@ -121,10 +121,16 @@ pub(super) fn authoritative(
 }
 
 /// Writes the configuration of a resolver.
-pub(super) fn recursive(service: &Service, context: &Context<'_>, folder: &Path) -> Result<Vec<String>, LabError> {
+pub(super) fn recursive(
+    service: &Service,
+    context: &Context<'_>,
+    folder: &Path,
+) -> Result<Vec<String>, LabError> {
     let mut text = common(service, context, folder);
     // Answers are kept for a second at most, so that what the timeline changes is seen.
-    text.push_str("  cache-max-ttl: 1\n  cache-max-negative-ttl: 1\n  infra-host-ttl: 1\n  qname-minimisation: no\n");
+    text.push_str(
+        "  cache-max-ttl: 1\n  cache-max-negative-ttl: 1\n  infra-host-ttl: 1\n  qname-minimisation: no\n",
+    );
     // Whatever the scenario has no zone for does not exist; there is no root to ask.
     text.push_str("  local-zone: \".\" static\n");
     for zone in context.scenario.zone.keys() {

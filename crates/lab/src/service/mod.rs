@@ -87,7 +87,8 @@ impl Server {
             ServiceKind::Mail | ServiceKind::UdpEcho | ServiceKind::TcpEcho => None,
         };
         let addresses = context.addresses.get(service.host.get_ref()).cloned().unwrap_or_default();
-        let at = ports_of(service).into_iter().flat_map(|p| addresses.iter().map(move |a| SocketAddr::new(*a, p)));
+        let at =
+            ports_of(service).into_iter().flat_map(|p| addresses.iter().map(move |a| SocketAddr::new(*a, p)));
         Ok(Self {
             name: name.to_owned(),
             kind: *service.kind.get_ref(),
@@ -105,8 +106,10 @@ impl Server {
             return Ok(());
         }
         let Some(command) = &self.command else {
-            let server = own::Server::start(self.kind, &self.at, &self.namespace, &self.log)
-                .map_err(|e| LabError::Failed { what: format!("service {:?}", self.name), message: e.to_string() })?;
+            let server =
+                own::Server::start(self.kind, &self.at, &self.namespace, &self.log).map_err(|e| {
+                    LabError::Failed { what: format!("service {:?}", self.name), message: e.to_string() }
+                })?;
             self.running = Some(Running::Own(server));
             return Ok(());
         };

@@ -80,7 +80,9 @@ fn serve(kind: ServiceKind, listener: &TcpListener, stopped: &AtomicBool, log: &
             let _ = stream
                 .set_nonblocking(false)
                 .and_then(|()| stream.set_read_timeout(Some(IDLE_MAX)))
-                .and_then(|()| if kind == ServiceKind::Mail { mail(&stream, from, &log) } else { echo(stream) });
+                .and_then(
+                    |()| if kind == ServiceKind::Mail { mail(&stream, from, &log) } else { echo(stream) },
+                );
             open.fetch_sub(1, Ordering::Relaxed);
         });
     }

@@ -50,7 +50,15 @@ pub(super) fn configure(
     let file = folder.join("nginx.conf");
     write(&file, text)?;
     let program = system_program("nginx");
-    Ok(vec![program, "-e".into(), "stderr".into(), "-p".into(), here.to_string(), "-c".into(), file.display().to_string()])
+    Ok(vec![
+        program,
+        "-e".into(),
+        "stderr".into(),
+        "-p".into(),
+        here.to_string(),
+        "-c".into(),
+        file.display().to_string(),
+    ])
 }
 
 fn page(name: &str, service: &Service, context: &Context<'_>) -> Result<Vec<u8>, LabError> {

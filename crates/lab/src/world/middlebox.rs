@@ -98,7 +98,11 @@ pub fn start_middlebox(
     }
     for table in &link.adversary {
         let name = table.get_ref().get("name").and_then(toml::Value::as_str).unwrap_or_default();
-        warnings.push(format!("link {:?}: adversary {name:?} is not started: {}", link.name(), Bridge::NO_ADVERSARY));
+        warnings.push(format!(
+            "link {:?}: adversary {name:?} is not started: {}",
+            link.name(),
+            Bridge::NO_ADVERSARY
+        ));
     }
     if let Some(program) = &link.program {
         bridge.program(program.get_ref())?;
@@ -123,8 +127,8 @@ impl Bridge {
     pub fn new(namespace: Namespace) -> Result<Self, LabError> {
         super::batch(
             &["-netns", &namespace.name],
-            "link add br type bridge stp_state 0 forward_delay 0 mcast_snooping 0\nlink set br up\n\
-             link set a master br\nlink set b master br\n",
+            "link add name bridge type bridge stp_state 0 forward_delay 0 mcast_snooping 0\nlink set dev bridge up\n\
+             link set dev a master bridge\nlink set dev b master bridge\n",
         )?;
         Ok(Self { namespace, program: None })
     }
@@ -146,7 +150,11 @@ impl Bridge {
         let mut words = command.split(' ');
         let mut tool = Command::new(words.next().unwrap_or_default());
         tool.args(words).stdin(Stdio::null());
-        let output = self.namespace.run(move || tool.output()).and_then(|r| r).map_err(|e| format!("{command}: {e}"))?;
+        let output = self
+            .namespace
+            .run(move || tool.output())
+            .and_then(|r| r)
+            .map_err(|e| format!("{command}: {e}"))?;
         if output.status.success() {
             return Ok(());
         }
@@ -168,13 +176,11 @@ impl Middlebox for Bridge {
                 ))?;
             }
         }
-        let unable: Vec<&str> = [
-            (shape.delay_ms > 0.0 || shape.jitter_ms > 0.0, "delay"),
-            (shape.loss_percent > 0.0, "loss"),
-        ]
-        .into_iter()
-        .filter_map(|(asked, what)| asked.then_some(what))
-        .collect();
+        let unable: Vec<&str> =
+            [(shape.delay_ms > 0.0 || shape.jitter_ms > 0.0, "delay"), (shape.loss_percent > 0.0, "loss")]
+                .into_iter()
+                .filter_map(|(asked, what)| asked.then_some(what))
+                .collect();
         if unable.is_empty() {
             return Ok(());
         }

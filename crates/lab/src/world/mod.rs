@@ -20,6 +20,7 @@ use std::fs;
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 pub use middlebox::{Bridge, Middlebox, Shape, start_middlebox};
 pub use namespace::Namespace;
@@ -68,6 +69,40 @@ impl World {
             })
         })?;
         Ok(Self { plan, namespaces })
+    }
+
+    /// Waits until packets pass between all networks and to each router, or for a second and a half: the kernel takes up to a
+    /// second to notice that the ports of a bridge are up.
+    pub(crate) fn settle(&self, scenario: &Scenario) {
+        const PATIENCE: Duration = Duration::from_millis(1500);
+        let end = Instant::now() + PATIENCE;
+        let mut firsts: BTreeMap<&str, (&str, Option<std::net::IpAddr>)> = BTreeMap::new();
+        for (name, host) in &scenario.host {
+            let address = self.plan.addresses.get(name.get_ref()).and_then(|a| a.first().copied());
+            firsts.entry(host.network.get_ref()).or_insert((name.get_ref(), address));
+        }
+        let mut waiting = Vec::new();
+        for (name, host) in &scenario.host {
+            let network = scenario.network.get(host.network.get_ref().as_str());
+            let ranges = network.into_iter().flat_map(|n| n.ipv4.iter().chain(&n.ipv6));
+            let mut to: Vec<_> = ranges.filter_map(|p| p.get_ref().gateway()).collect();
+            if firsts.get(host.network.get_ref().as_str()).is_some_and(|(first, _)| first == name.get_ref()) {
+                to.extend(firsts.values().filter_map(|(_, address)| *address));
+            }
+            let Some(namespace) = self.namespaces.get(name.get_ref()) else { continue };
+            waiting.extend(
+                namespace
+                    .start("settle", move || {
+                        for address in to {
+                            while Instant::now() < end && !crate::client::answers_ping(address) {}
+                        }
+                    })
+                    .ok(),
+            );
+        }
+        for thread in waiting {
+            let _ = thread.join();
+        }
     }
 
     /// A namespace by its name.

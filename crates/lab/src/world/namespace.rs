@@ -70,7 +70,11 @@ impl Namespace {
     ///
     /// # Errors
     /// If none can be started.
-    pub fn start(&self, name: &str, job: impl FnOnce() + Send + 'static) -> io::Result<thread::JoinHandle<()>> {
+    pub fn start(
+        &self,
+        name: &str,
+        job: impl FnOnce() + Send + 'static,
+    ) -> io::Result<thread::JoinHandle<()>> {
         let name: String = name.chars().take(15).collect();
         self.run(move || thread::Builder::new().name(name).spawn(job))?
     }

@@ -11,8 +11,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use toml::Spanned;
 
-use crate::scenario::model::{Host, Link, Network, Scenario};
 use crate::scenario::Prefix;
+use crate::scenario::model::{Host, Link, Network, Scenario};
 
 /// What is to be built.
 #[derive(Clone, Debug, Default)]
@@ -36,10 +36,12 @@ pub struct Plan {
 /// Whether something must stand in a link: it is shaped or watched over, or the timeline changes it.
 fn needs_box(scenario: &Scenario, link: &Link) -> bool {
     let name = link.name();
-    let shaped = [&link.delay_ms, &link.jitter_ms, &link.loss_percent, &link.rate_mbit].iter().any(|v| v.is_some());
-    let told = scenario.event.iter().any(|e| {
-        e.cut.iter().chain(&e.mend).chain(e.change.keys()).any(|n| *n.get_ref() == name)
-    });
+    let shaped =
+        [&link.delay_ms, &link.jitter_ms, &link.loss_percent, &link.rate_mbit].iter().any(|v| v.is_some());
+    let told = scenario
+        .event
+        .iter()
+        .any(|e| e.cut.iter().chain(&e.mend).chain(e.change.keys()).any(|n| *n.get_ref() == name));
     shaped || told || link.middlebox.is_some() || !link.adversary.is_empty()
 }
 
@@ -64,10 +66,20 @@ impl Plan {
             .collect();
         for (i, (name, host)) in scenario.host.iter().enumerate() {
             let Some(network) = scenario.network.get(host.network.get_ref().as_str()) else { continue };
-            plan.host(scenario, i, name.get_ref(), host, network, access.get(name.get_ref().as_str()).copied());
+            plan.host(
+                scenario,
+                i,
+                name.get_ref(),
+                host,
+                network,
+                access.get(name.get_ref().as_str()).copied(),
+            );
         }
         let mut neighbours: HashMap<&str, Vec<Neighbour<'_>>> = HashMap::new();
-        let between = scenario.link.iter().filter(|l| l.between.iter().all(|e| scenario.network.contains_key(e.get_ref().as_str())));
+        let between = scenario
+            .link
+            .iter()
+            .filter(|l| l.between.iter().all(|e| scenario.network.contains_key(e.get_ref().as_str())));
         for (i, link) in between.enumerate() {
             plan.transit(scenario, i, link, &mut neighbours);
         }
@@ -82,17 +94,23 @@ impl Plan {
 
     fn namespace(&mut self, name: &str) {
         self.namespaces.push(name.to_owned());
-        self.say(name, format_args!("link set lo up"));
+        self.say(name, format_args!("link set dev lo up"));
     }
 
     fn router(&mut self, name: &str, network: &Network) {
         self.namespace(name);
         self.routers.push(name.to_owned());
-        self.say(name, format_args!("link add lan type bridge stp_state 0 forward_delay 0 mcast_snooping 0"));
-        self.say(name, format_args!("link set lan up"));
+        self.say(
+            name,
+            format_args!("link add name lan type bridge stp_state 0 forward_delay 0 mcast_snooping 0"),
+        );
+        self.say(name, format_args!("link set dev lan up"));
         for prefix in network.ipv4.iter().chain(&network.ipv6).map(Spanned::get_ref) {
             if let Some(gateway) = prefix.gateway() {
-                self.say(name, format_args!("addr add {gateway}/{} dev lan{}", prefix.length, nodad(gateway)));
+                self.say(
+                    name,
+                    format_args!("addr add {gateway}/{} dev lan{}", prefix.length, nodad(gateway)),
+                );
             }
         }
     }
@@ -112,7 +130,7 @@ impl Plan {
                 veth((&between, "b"), b);
                 self.namespace(&between);
                 for side in ["a", "b"] {
-                    self.say(&between, format_args!("link set {side} up"));
+                    self.say(&between, format_args!("link set dev {side} up"));
                 }
                 self.boxes.insert(link.name(), between);
             }
@@ -142,9 +160,9 @@ impl Plan {
             }
             _ => self.pair(scenario, link, (name, "eth0"), (router, &port)),
         }
-        self.say(router, format_args!("link set {port} master lan"));
-        self.say(router, format_args!("link set {port} up"));
-        self.say(name, format_args!("link set eth0 up"));
+        self.say(router, format_args!("link set dev {port} master lan"));
+        self.say(router, format_args!("link set dev {port} up"));
+        self.say(name, format_args!("link set dev eth0 up"));
         for address in self.addresses.get(name).cloned().unwrap_or_default() {
             let prefix = if address.is_ipv4() { &network.ipv4 } else { &network.ipv6 };
             if let Some(prefix) = prefix {
@@ -152,9 +170,11 @@ impl Plan {
                 self.say(name, format_args!("addr add {address}/{length} dev eth0{}", nodad(address)));
             }
         }
-        for (prefix, family) in network.ipv4.iter().map(|p| (p, "-4")).chain(network.ipv6.iter().map(|p| (p, "-6"))) {
+        for (prefix, all) in
+            network.ipv4.iter().map(|p| (p, "0.0.0.0/0")).chain(network.ipv6.iter().map(|p| (p, "::/0")))
+        {
             if let Some(gateway) = prefix.get_ref().gateway() {
-                self.say(name, format_args!("{family} route add default via {gateway}"));
+                self.say(name, format_args!("route add {all} via {gateway}"));
             }
         }
     }
@@ -173,10 +193,14 @@ impl Plan {
         let four = |n: u32| Ipv4Addr::from(base + n);
         let six = |n: u16| Ipv6Addr::new(0xfdda, 0x01ab, i as u16, 0, 0, 0, 0, n);
         for (own, other, n, m) in [(a, b, 1, 2), (b, a, 2, 1)] {
-            self.say(own, format_args!("link set {name} up"));
+            self.say(own, format_args!("link set dev {name} up"));
             self.say(own, format_args!("addr add {}/30 dev {name}", four(n)));
             self.say(own, format_args!("addr add {}/64 dev {name} nodad", six(n as u16)));
-            neighbours.entry(own).or_default().push(Neighbour { network: other, four: four(m), six: six(m as u16) });
+            neighbours.entry(own).or_default().push(Neighbour {
+                network: other,
+                four: four(m),
+                six: six(m as u16),
+            });
         }
     }
 
@@ -200,7 +224,7 @@ impl Plan {
                 for prefix in network.ipv4.iter().chain(&network.ipv6).map(Spanned::get_ref) {
                     match prefix.first {
                         IpAddr::V4(_) => self.say(start, format_args!("route add {prefix} via {}", way.four)),
-                        IpAddr::V6(_) => self.say(start, format_args!("-6 route add {prefix} via {}", way.six)),
+                        IpAddr::V6(_) => self.say(start, format_args!("route add {prefix} via {}", way.six)),
                     }
                 }
             }
@@ -228,7 +252,9 @@ pub(crate) fn addresses(scenario: &Scenario) -> BTreeMap<String, Vec<IpAddr>> {
         taken.extend(host.also.iter().map(|a| *a.get_ref()));
     }
     let mut free = |prefix: Prefix| {
-        let address = (10..).map_while(|n| prefix.nth(n)).find(|a| Some(*a) != prefix.broadcast() && !taken.contains(a))?;
+        let address = (10..)
+            .map_while(|n| prefix.nth(n))
+            .find(|a| Some(*a) != prefix.broadcast() && !taken.contains(a))?;
         taken.insert(address);
         Some(address)
     };
@@ -239,10 +265,20 @@ pub(crate) fn addresses(scenario: &Scenario) -> BTreeMap<String, Vec<IpAddr>> {
         .map(|(name, host)| {
             let network = scenario.network.get(host.network.get_ref().as_str());
             let range = |six: bool| {
-                network.and_then(|n| if six { n.ipv6.as_ref() } else { n.ipv4.as_ref() }).map(|p| *p.get_ref())
+                network
+                    .and_then(|n| if six { n.ipv6.as_ref() } else { n.ipv4.as_ref() })
+                    .map(|p| *p.get_ref())
             };
-            let four = host.ipv4.as_ref().map(|a| IpAddr::V4(*a.get_ref())).or_else(|| range(false).and_then(&mut free));
-            let six = host.ipv6.as_ref().map(|a| IpAddr::V6(*a.get_ref())).or_else(|| range(true).and_then(&mut free));
+            let four = host
+                .ipv4
+                .as_ref()
+                .map(|a| IpAddr::V4(*a.get_ref()))
+                .or_else(|| range(false).and_then(&mut free));
+            let six = host
+                .ipv6
+                .as_ref()
+                .map(|a| IpAddr::V6(*a.get_ref()))
+                .or_else(|| range(true).and_then(&mut free));
             let also = host.also.iter().map(|a| *a.get_ref());
             (name.get_ref().clone(), four.into_iter().chain(six).chain(also).collect())
         })

@@ -51,7 +51,10 @@ impl Run {
     /// If either fails.
     pub fn remove(&self) -> Result<(), LabError> {
         if let Some(state) = self.state.as_ref().filter(|_| self.is_alive()) {
-            let failed = |e: nix::Error| LabError::Failed { what: format!("ending {}", self.name), message: e.to_string() };
+            let failed = |e: nix::Error| LabError::Failed {
+                what: format!("ending {}", self.name),
+                message: e.to_string(),
+            };
             kill(Pid::from_raw(state.pid), Signal::SIGKILL).map_err(failed)?;
         }
         match fs::remove_dir_all(&self.folder) {

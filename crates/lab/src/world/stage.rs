@@ -84,7 +84,8 @@ pub fn inner() -> Result<(), LabError> {
     mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>)
         .map_err(failed("private mounts"))?;
     let safe = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
-    mount(Some("proc"), "/proc", Some("proc"), safe | MsFlags::MS_NOEXEC, None::<&str>).map_err(failed("/proc"))?;
+    mount(Some("proc"), "/proc", Some("proc"), safe | MsFlags::MS_NOEXEC, None::<&str>)
+        .map_err(failed("/proc"))?;
     mount(Some("tmpfs"), "/run", Some("tmpfs"), safe, Some("mode=0755")).map_err(failed("/run"))?;
     for folder in ["/run/netns", "/run/sshd"] {
         fs::create_dir_all(folder).map_err(LabError::file("make", folder))?;
