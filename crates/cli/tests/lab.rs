@@ -1,5 +1,6 @@
 //! `daylight lab` as a person uses it. Tests that build a world need namespaces, iproute2, unbound, nginx and curl; they say so
 //! and pass where namespaces can't be made.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};

@@ -82,8 +82,10 @@ pub fn evaluate(scenario: &Scenario, observations: &[Observation]) -> Vec<Verdic
         let name = client.name();
         for expect in &client.expect {
             let from = expect.from.as_ref().map_or(0.0, |t| t.get_ref().seconds);
-            let until =
-                expect.until.as_ref().map_or(scenario.duration.get_ref().seconds, |t| t.get_ref().seconds);
+            let until = expect
+                .until
+                .as_ref()
+                .map_or_else(|| scenario.duration.get_ref().seconds, |t| t.get_ref().seconds);
             let mine: Vec<&Observation> = observations
                 .iter()
                 .filter(|o| o.client == name && o.at_s >= from && o.at_s < until)

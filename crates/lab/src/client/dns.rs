@@ -66,13 +66,13 @@ pub(crate) fn ask(
         };
         let left = end.saturating_sub(start.elapsed());
         if left.is_zero() {
-            return first.ok_or((Outcome::DnsTimeout, start.elapsed()));
+            return first.ok_or_else(|| (Outcome::DnsTimeout, start.elapsed()));
         }
         // As stub resolvers do, ask again when nothing comes.
         let again = timeout.mul_f64(0.4);
         let wait = if first.is_none() && !resent { left.min(again) } else { left };
         if socket.set_read_timeout(Some(wait.max(Duration::from_millis(1)))).is_err() {
-            return first.ok_or((Outcome::Failed, start.elapsed()));
+            return first.ok_or_else(|| (Outcome::Failed, start.elapsed()));
         }
         match socket.recv(&mut buffer) {
             Ok(n) => {
@@ -98,9 +98,9 @@ pub(crate) fn ask(
                 }
             }
             Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => {
-                return first.ok_or((Outcome::DnsRefused, start.elapsed()));
+                return first.ok_or_else(|| (Outcome::DnsRefused, start.elapsed()));
             }
-            Err(_) => return first.ok_or((Outcome::Unreachable, start.elapsed())),
+            Err(_) => return first.ok_or_else(|| (Outcome::Unreachable, start.elapsed())),
         }
     }
 }

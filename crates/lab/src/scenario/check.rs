@@ -235,7 +235,7 @@ impl<'a> Check<'a> {
             let [a, b] = &link.between;
             let span = a.span().start..b.span().end;
             if !names.insert(link.name()) {
-                let at = link.name.as_ref().map_or(span.clone(), Spanned::span);
+                let at = link.name.as_ref().map_or_else(|| span.clone(), Spanned::span);
                 self.problem(
                     at,
                     format!("there are two links {:?}: give each a name of its own", link.name()),
@@ -611,6 +611,6 @@ pub(crate) fn ports_of(service: &Service) -> Vec<u16> {
             }
             ports
         }
-        kind => given.or(kind.port()).into_iter().collect(),
+        kind => given.or_else(|| kind.port()).into_iter().collect(),
     }
 }
