@@ -31,6 +31,8 @@ pub(crate) enum Command {
     /// Checks the public log of a filter, with its key alone
     #[command(subcommand)]
     Audit(AuditCommand),
+    /// Plays a scenario on a small internet in network namespaces
+    Lab(Lab),
     /// Prints a completion script for a shell
     Completions {
         /// Which shell
@@ -286,4 +288,87 @@ pub(crate) enum AuditCommand {
         #[arg(long)]
         follow: bool,
     },
+}
+
+#[derive(Args)]
+pub(crate) struct Lab {
+    #[command(subcommand)]
+    pub(crate) command: LabCommand,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum LabCommand {
+    /// Builds scenarios, plays their timelines, and compares what clients saw with what is expected
+    Run(LabRun),
+    /// Lists the runs there are: under way, kept, or left by a crash
+    List,
+    /// Ends kept runs and removes what crashes left; runs under way stay unless they are named
+    Clean {
+        /// Only these; see `daylight lab list`
+        #[arg(value_name = "RUN")]
+        runs: Vec<String>,
+    },
+    /// The first step into a run's namespaces
+    #[command(hide = true)]
+    Outer {
+        /// As whom
+        privilege: String,
+    },
+    /// The first process of a run
+    #[command(hide = true)]
+    World,
+}
+
+const LAB_EXAMPLES: &str = "\
+Examples:
+  daylight lab run data/scenarios/hello.toml
+  daylight lab run data/scenarios/*.toml --report reports/
+  daylight lab run scenario.toml --dry-run
+  daylight lab run scenario.toml --shell client
+
+Exit status:
+  0  every expectation held
+  1  a scenario could not be built or played
+  2  the command line is wrong
+  4  an expectation did not hold
+  130  interrupted (Ctrl-C); what was seen until then is in the report";
+
+#[derive(Args)]
+#[command(after_help = LAB_EXAMPLES)]
+pub(crate) struct LabRun {
+    /// Scenarios; several run side by side
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+
+    /// Write report.html, report.json, captures and logs here; with several scenarios, in a folder for each
+    #[arg(long, value_name = "DIR")]
+    pub(crate) report: Option<PathBuf>,
+
+    /// Leave the run standing when the timeline is over; `daylight lab clean` ends it
+    #[arg(long)]
+    pub(crate) keep: bool,
+
+    /// Open a shell on this host while the timeline is played; leaving it ends the run
+    #[arg(long, value_name = "HOST")]
+    pub(crate) shell: Option<String>,
+
+    /// Draw the topology and the timeline as text, and build nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+
+    /// Capture every link as pcapng into the report
+    #[arg(long, requires = "report")]
+    pub(crate) capture: bool,
+
+    /// As root too, run inside a user namespace, as it would without root
+    #[arg(long)]
+    pub(crate) user_namespace: bool,
+
+    /// Colours
+    #[arg(long, value_enum, default_value_t = Colour::Auto, value_name = "WHEN")]
+    pub(crate) colour: Colour,
+
+    /// Only the expectations
+    #[arg(long, short)]
+    pub(crate) quiet: bool,
 }

@@ -5,6 +5,7 @@ mod audit;
 mod filter;
 mod inspect;
 mod interrupt;
+mod lab;
 mod listing;
 mod progress;
 mod summary;
@@ -31,6 +32,7 @@ fn main() -> ExitCode {
         Command::Applications(args) => listing::applications(&args),
         Command::Filter(command) => filter::run(&command),
         Command::Audit(command) => audit::run(&command),
+        Command::Lab(args) => lab::run(args.command),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "daylight", &mut script);

@@ -1,0 +1,202 @@
+//! A DNS query over UDP that sees every answer (RFC 1035).
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::time::{Duration, Instant};
+
+use crate::scenario::model::Outcome;
+
+/// How long after the first answer another one is waited for: injectors race the true one, which comes late.
+pub(crate) const LINGER: Duration = Duration::from_millis(60);
+
+const TYPE_A: u16 = 1;
+const TYPE_AAAA: u16 = 28;
+/// Compression pointers in one name: more is a loop.
+const LABELS_MAX: usize = 128;
+
+/// An answer.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Reply {
+    /// The response code.
+    pub(crate) code: u8,
+    /// Addresses of the asked family.
+    pub(crate) addresses: Vec<IpAddr>,
+    pub(crate) elapsed: Duration,
+    /// What a further, different answer said.
+    pub(crate) other: Option<String>,
+}
+
+impl Reply {
+    pub(crate) fn code_name(&self) -> String {
+        match self.code {
+            0 => "no address".into(),
+            2 => "SERVFAIL".into(),
+            3 => "NXDOMAIN".into(),
+            5 => "REFUSED".into(),
+            code => format!("response code {code}"),
+        }
+    }
+}
+
+/// Asks for a name's addresses. Gives the first answer, and notes whether another followed within `linger`.
+pub(crate) fn ask(
+    server: SocketAddr,
+    name: &str,
+    ipv6: bool,
+    timeout: Duration,
+    linger: Duration,
+) -> Result<Reply, (Outcome, Duration)> {
+    let start = Instant::now();
+    let failed = |_: std::io::Error| (Outcome::Unreachable, start.elapsed());
+    let any: SocketAddr =
+        if server.is_ipv4() { (Ipv4Addr::UNSPECIFIED, 0).into() } else { (Ipv6Addr::UNSPECIFIED, 0).into() };
+    let socket = UdpSocket::bind(any).map_err(failed)?;
+    socket.connect(server).map_err(failed)?;
+    // The port the kernel chose is as good an identifier as any: it is new for each query.
+    let id = socket.local_addr().map_err(failed)?.port();
+    let qtype = if ipv6 { TYPE_AAAA } else { TYPE_A };
+    let query = query(id, name, qtype);
+    socket.send(&query).map_err(failed)?;
+    let mut buffer = [0; 4096];
+    let mut first: Option<Reply> = None;
+    let mut resent = false;
+    loop {
+        let end = match &first {
+            Some(reply) => reply.elapsed + linger,
+            None => timeout,
+        };
+        let left = end.saturating_sub(start.elapsed());
+        if left.is_zero() {
+            return first.ok_or_else(|| (Outcome::DnsTimeout, start.elapsed()));
+        }
+        // As stub resolvers do, ask again when nothing comes.
+        let again = timeout.mul_f64(0.4);
+        let wait = if first.is_none() && !resent { left.min(again) } else { left };
+        if socket.set_read_timeout(Some(wait.max(Duration::from_millis(1)))).is_err() {
+            return first.ok_or_else(|| (Outcome::Failed, start.elapsed()));
+        }
+        match socket.recv(&mut buffer) {
+            Ok(n) => {
+                let Some((code, addresses)) = parse(buffer.get(..n).unwrap_or_default(), id, qtype) else {
+                    continue;
+                };
+                match &mut first {
+                    None => first = Some(Reply { code, addresses, elapsed: start.elapsed(), other: None }),
+                    Some(reply) if !resent && (reply.code, &reply.addresses) != (code, &addresses) => {
+                        let said: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+                        reply.other =
+                            Some(if said.is_empty() { format!("code {code}") } else { said.join(", ") });
+                    }
+                    Some(_) => {}
+                }
+            }
+            Err(error)
+                if matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut) =>
+            {
+                if first.is_none() && !resent {
+                    resent = true;
+                    let _ = socket.send(&query);
+                }
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => {
+                return first.ok_or_else(|| (Outcome::DnsRefused, start.elapsed()));
+            }
+            Err(_) => return first.ok_or_else(|| (Outcome::Unreachable, start.elapsed())),
+        }
+    }
+}
+
+fn query(id: u16, name: &str, qtype: u16) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(name.len() + 18);
+    bytes.extend(id.to_be_bytes());
+    // Recursion desired; one question.
+    bytes.extend([1, 0, 0, 1, 0, 0, 0, 0, 0, 0]);
+    for label in name.trim_end_matches('.').split('.') {
+        let label = label.as_bytes().get(..label.len().min(63)).unwrap_or_default();
+        bytes.push(label.len() as u8);
+        bytes.extend(label);
+    }
+    bytes.push(0);
+    bytes.extend(qtype.to_be_bytes());
+    bytes.extend([0, 1]);
+    bytes
+}
+
+/// The response code and the addresses of an answer to the query with this identifier.
+fn parse(bytes: &[u8], id: u16, qtype: u16) -> Option<(u8, Vec<IpAddr>)> {
+    let word = |at: usize| Some(u16::from_be_bytes(bytes.get(at..at + 2)?.try_into().ok()?));
+    if word(0)? != id || bytes.get(2)? & 0x80 == 0 {
+        return None;
+    }
+    let code = bytes.get(3)? & 15;
+    let (questions, answers) = (word(4)?, word(6)?);
+    let mut at = 12;
+    for _ in 0..questions {
+        at = skip_name(bytes, at)? + 4;
+    }
+    let mut addresses = Vec::new();
+    for _ in 0..answers {
+        at = skip_name(bytes, at)?;
+        let (kind, length) = (word(at)?, usize::from(word(at + 8)?));
+        let data = bytes.get(at + 10..at + 10 + length)?;
+        if kind == qtype {
+            match data.len() {
+                4 => addresses.push(IpAddr::from(<[u8; 4]>::try_from(data).ok()?)),
+                16 => addresses.push(IpAddr::from(<[u8; 16]>::try_from(data).ok()?)),
+                _ => return None,
+            }
+        }
+        at += 10 + length;
+    }
+    Some((code, addresses))
+}
+
+fn skip_name(bytes: &[u8], mut at: usize) -> Option<usize> {
+    for _ in 0..LABELS_MAX {
+        match *bytes.get(at)? {
+            0 => return Some(at + 1),
+            length if length >= 0xc0 => return Some(at + 2),
+            length => at += 1 + usize::from(length),
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_an_answer_and_refuses_others() {
+        let mut answer = query(7, "a.example", TYPE_A);
+        answer[2] |= 0x80;
+        answer[7] = 1;
+        answer.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 5, 0, 4, 10, 1, 2, 3]);
+        assert_eq!(parse(&answer, 7, TYPE_A), Some((0, vec!["10.1.2.3".parse().unwrap()])));
+        assert_eq!(parse(&answer, 8, TYPE_A), None);
+        assert_eq!(parse(&answer, 7, TYPE_AAAA), Some((0, vec![])));
+        for cut in 0..answer.len() {
+            assert_eq!(parse(&answer[..cut], 7, TYPE_A), None, "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn sees_the_second_answer() {
+        let server = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let at = server.local_addr().unwrap();
+        let answering = std::thread::spawn(move || {
+            let mut buffer = [0; 512];
+            let (n, from) = server.recv_from(&mut buffer).unwrap();
+            for last in [66, 1] {
+                let mut answer = buffer[..n].to_vec();
+                answer[2] |= 0x80;
+                answer[7] = 1;
+                answer.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 5, 0, 4, 10, 0, 0, last]);
+                server.send_to(&answer, from).unwrap();
+            }
+        });
+        let reply = ask(at, "a.example", false, Duration::from_secs(2), Duration::from_millis(500)).unwrap();
+        answering.join().unwrap();
+        assert_eq!(reply.addresses, ["10.0.0.66".parse::<IpAddr>().unwrap()]);
+        assert_eq!(reply.other.as_deref(), Some("10.0.0.1"));
+    }
+}

@@ -1,0 +1,541 @@
+//! The world process: builds a scenario, plays its timeline, and leaves a record.
+
+use std::collections::BTreeMap;
+use std::io::{self, BufRead, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+use toml::Spanned;
+
+use crate::LabError;
+use crate::capture::Capture;
+use crate::client::{Action, Context as ClientContext};
+use crate::record::{EventRecord, Observation, Record};
+use crate::scenario::Scenario;
+use crate::scenario::draw::event_title;
+use crate::scenario::model::{Client, Event, Outcome};
+use crate::service::ca::Authority;
+use crate::service::{self, Server};
+use crate::world::{Middlebox, Shape, World, stage, start_middlebox};
+
+/// What the world process is told, as its first line of input.
+#[derive(Debug, Deserialize, Serialize)]
+pub(crate) struct Job {
+    pub(crate) text: String,
+    pub(crate) file: String,
+    /// Relative paths in the scenario start here.
+    pub(crate) base: PathBuf,
+    pub(crate) folder: PathBuf,
+    pub(crate) capture_all: bool,
+    pub(crate) privilege: String,
+}
+
+/// An order on a further line.
+pub(crate) const STOP: &str = "stop";
+/// An order: stay when the other end of the input is gone.
+pub(crate) const KEEP: &str = "keep";
+
+/// What the world process says, one JSON object a line.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Message {
+    /// Namespaces, links and routes are there.
+    Built {
+        /// How long that took.
+        ms: f64,
+    },
+    /// Every service answers; the timeline starts.
+    Ready {
+        /// How long that took.
+        ms: f64,
+    },
+    /// Something that can't be done as the scenario asks.
+    Warning {
+        /// What.
+        text: String,
+    },
+    /// An event of the timeline.
+    Event {
+        /// When, in seconds.
+        at_s: f64,
+        /// What.
+        title: String,
+    },
+    /// A client's action ended otherwise than its last.
+    Changed {
+        /// When, in seconds.
+        at_s: f64,
+        /// The client's name.
+        client: String,
+        /// How its last ended.
+        from: Option<Outcome>,
+        /// How this one ended.
+        to: Outcome,
+    },
+    /// The record is written.
+    Done,
+    /// It can't go on.
+    Failed {
+        /// Why.
+        message: String,
+    },
+}
+
+fn say(message: &Message) {
+    if let Ok(mut line) = serde_json::to_vec(message) {
+        line.push(b'\n');
+        // Nobody listens any more: the thread that reads the orders will see it too.
+        let _ = io::stdout().write_all(&line).and_then(|()| io::stdout().flush());
+    }
+}
+
+/// The whole life of a world process: see [`stage`]. Reads orders from standard input, writes [`Message`]s to standard
+/// output.
+///
+/// # Errors
+/// If it could not be built, or its record not written; the message has been sent as well.
+pub fn world_process() -> Result<(), LabError> {
+    let result = live();
+    if let Err(error) = &result {
+        say(&Message::Failed { message: error.to_string() });
+    }
+    result
+}
+
+fn live() -> Result<(), LabError> {
+    stage::inner()?;
+    let mut line = String::new();
+    io::stdin().lock().read_line(&mut line).map_err(LabError::file("read", "the job"))?;
+    let job: Job =
+        serde_json::from_str(&line).map_err(|e| LabError::Ended(format!("its job can't be read: {e}")))?;
+    let stop = Arc::new(AtomicBool::new(false));
+    let keep = Arc::new(AtomicBool::new(false));
+    listen(Arc::clone(&stop), Arc::clone(&keep));
+    let scenario = Scenario::parse(&job.text, &job.file)?;
+    let mut player = Player::build(&scenario, &job)?;
+    player.play(&stop);
+    let record = player.finish(&job)?;
+    let file = job.folder.join("report.json");
+    let text = serde_json::to_vec_pretty(&record)
+        .map_err(|e| LabError::Failed { what: "writing report.json".into(), message: e.to_string() })?;
+    service::write(&file, text)?;
+    say(&Message::Done);
+    while keep.load(Ordering::Relaxed) {
+        std::thread::sleep(Duration::from_secs(3600));
+    }
+    player.end();
+    Ok(())
+}
+
+/// Reads orders. When nobody can give any, the world ends at once, and the kernel ends what is in it.
+fn listen(stop: Arc<AtomicBool>, keep: Arc<AtomicBool>) {
+    std::thread::spawn(move || {
+        for line in io::stdin().lock().lines() {
+            match line.as_deref() {
+                Ok(STOP) => stop.store(true, Ordering::Relaxed),
+                Ok(KEEP) => keep.store(true, Ordering::Relaxed),
+                _ => {}
+            }
+        }
+        if !keep.load(Ordering::Relaxed) {
+            // The one way to end every thread, and with the first process everything else.
+            #[allow(clippy::exit)]
+            std::process::exit(1);
+        }
+    });
+}
+
+struct Player<'a> {
+    scenario: &'a Scenario,
+    world: World,
+    middleboxes: BTreeMap<String, (Box<dyn Middlebox>, Shape)>,
+    servers: BTreeMap<String, Server>,
+    captures: Vec<Capture>,
+    ca: PathBuf,
+    token: String,
+    warnings: Vec<String>,
+    events: Vec<EventRecord>,
+    observations: Vec<Observation>,
+    /// When each adversary was switched on and off.
+    switched: BTreeMap<String, Vec<(f64, bool)>>,
+    enacted: Vec<String>,
+    started_ns: i64,
+    played_s: f64,
+    build_ms: f64,
+    ready_ms: f64,
+}
+
+impl<'a> Player<'a> {
+    fn build(scenario: &'a Scenario, job: &Job) -> Result<Self, LabError> {
+        let begin = Instant::now();
+        let world = World::build(scenario, &job.folder)?;
+        let mut warnings = Vec::new();
+        let mut middleboxes = BTreeMap::new();
+        let mut enacted = Vec::new();
+        for link in &scenario.link {
+            if let Some(middlebox) = start_middlebox(&world, link, &mut warnings)? {
+                enacted.extend(middlebox.enacted());
+                middleboxes.insert(link.name(), (middlebox, Shape::of(link)));
+            }
+        }
+        let build_ms = begin.elapsed().as_secs_f64() * 1000.0;
+        say(&Message::Built { ms: build_ms });
+        for text in &warnings {
+            say(&Message::Warning { text: text.clone() });
+        }
+        let threads: BTreeMap<&str, i32> =
+            world.namespaces.iter().map(|(name, ns)| (name.as_str(), ns.thread_id)).collect();
+        let file = job.folder.join("namespaces.json");
+        service::write(&file, serde_json::to_vec(&threads).unwrap_or_default())?;
+
+        let authority = Authority::new(&job.folder)?;
+        cover(&world, scenario, &authority, &job.folder)?;
+        let mut captures = Vec::new();
+        for link in scenario.link.iter().filter(|l| l.capture || job.capture_all) {
+            if let Some((namespace, interface)) = world.plan.taps.get(&link.name()) {
+                captures.push(Capture::start(
+                    &link.name(),
+                    world.namespace(namespace)?,
+                    interface,
+                    &job.folder,
+                )?);
+            }
+        }
+        let token = token();
+        let context = service::Context {
+            scenario,
+            addresses: &world.plan.addresses,
+            authority: &authority,
+            token: &token,
+            folder: &job.folder,
+            base: &job.base,
+        };
+        let mut servers = BTreeMap::new();
+        for (name, service) in &scenario.service {
+            let mut server = Server::new(name.get_ref(), service, &world, &context)?;
+            if service.started {
+                server.start()?;
+            }
+            servers.insert(name.get_ref().clone(), server);
+        }
+        for server in servers.values_mut() {
+            server.wait_ready()?;
+        }
+        world.settle(scenario);
+        let ready_ms = begin.elapsed().as_secs_f64() * 1000.0;
+        say(&Message::Ready { ms: ready_ms });
+        let ca = authority.file.clone();
+        Ok(Self {
+            scenario,
+            world,
+            middleboxes,
+            servers,
+            captures,
+            ca,
+            token,
+            warnings,
+            events: Vec::new(),
+            observations: Vec::new(),
+            switched: at_first(scenario),
+            enacted,
+            started_ns: 0,
+            played_s: 0.0,
+            build_ms,
+            ready_ms,
+        })
+    }
+
+    fn play(&mut self, stop: &Arc<AtomicBool>) {
+        let duration = self.scenario.duration.get_ref().seconds;
+        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        self.started_ns = i64::try_from(since_1970.as_nanos()).unwrap_or(0);
+        let start = Instant::now();
+        let (give, take) = channel();
+        for client in &self.scenario.client {
+            self.start_client(client, start, &give, stop);
+        }
+        drop(give);
+        let mut events: Vec<&Event> = self.scenario.event.iter().collect();
+        events.sort_by(|a, b| a.at.get_ref().seconds.total_cmp(&b.at.get_ref().seconds));
+        let mut events = events.into_iter().peekable();
+        let mut last: BTreeMap<String, Outcome> = BTreeMap::new();
+        while !stop.load(Ordering::Relaxed) {
+            let now = start.elapsed().as_secs_f64();
+            if let Some(event) = events.next_if(|e| e.at.get_ref().seconds <= now) {
+                self.happen(event, now);
+                continue;
+            }
+            if now >= duration {
+                break;
+            }
+            let next = events.peek().map_or(duration, |e| e.at.get_ref().seconds.min(duration));
+            self.collect(&take, Duration::from_secs_f64((next - now).clamp(0.0, 0.1)), &mut last);
+        }
+        self.played_s = start.elapsed().as_secs_f64().min(duration);
+        // Actions that are under way end by themselves, by their own timeouts.
+        let patience = self
+            .scenario
+            .client
+            .iter()
+            .map(|c| c.timeout.as_ref().map_or(crate::expect::TIMEOUT, |t| *t.get_ref()).seconds)
+            .fold(0.0, f64::max);
+        let end = Instant::now() + Duration::from_secs_f64(patience + 1.0);
+        while Instant::now() < end && !stop.load(Ordering::Relaxed) {
+            if !self.collect(&take, Duration::from_millis(100), &mut last) {
+                break;
+            }
+        }
+        self.observations.sort_by(|a, b| a.at_s.total_cmp(&b.at_s));
+    }
+
+    /// Takes what clients saw; false when all of them are done.
+    fn collect(
+        &mut self,
+        take: &Receiver<Observation>,
+        wait: Duration,
+        last: &mut BTreeMap<String, Outcome>,
+    ) -> bool {
+        let observation = match take.recv_timeout(wait) {
+            Ok(observation) => observation,
+            Err(RecvTimeoutError::Timeout) => return true,
+            Err(RecvTimeoutError::Disconnected) => {
+                std::thread::sleep(wait);
+                return false;
+            }
+        };
+        let from = last.insert(observation.client.clone(), observation.outcome);
+        if from != Some(observation.outcome) {
+            let (client, to, at_s) = (observation.client.clone(), observation.outcome, observation.at_s);
+            say(&Message::Changed { at_s, client, from, to });
+        }
+        self.observations.push(observation);
+        true
+    }
+
+    fn start_client(
+        &mut self,
+        client: &Client,
+        start: Instant,
+        give: &Sender<Observation>,
+        stop: &Arc<AtomicBool>,
+    ) {
+        let context = ClientContext {
+            scenario: self.scenario,
+            addresses: &self.world.plan.addresses,
+            ca: &self.ca,
+            token: &self.token,
+        };
+        let action = Action::new(client, &context);
+        let end = self.scenario.duration.get_ref().seconds;
+        let until = client.until.as_ref().map_or(end, |t| t.get_ref().seconds).min(end);
+        let every = client.every.as_ref().map(|t| t.get_ref().seconds);
+        let (mut next, give, stop) = (client.from.seconds, give.clone(), Arc::clone(stop));
+        let run = move || {
+            while next < until {
+                while start.elapsed().as_secs_f64() < next {
+                    if stop.load(Ordering::Relaxed) {
+                        return;
+                    }
+                    let left = next - start.elapsed().as_secs_f64();
+                    std::thread::sleep(Duration::from_secs_f64(left.clamp(0.0, 0.05)));
+                }
+                let at_s = start.elapsed().as_secs_f64();
+                if stop.load(Ordering::Relaxed) || give.send(action.perform(at_s)).is_err() {
+                    return;
+                }
+                let Some(every) = every else { return };
+                // An action that took longer than a turn misses that turn; it is not made up for.
+                let now = start.elapsed().as_secs_f64();
+                next += every * ((now - next) / every).floor().max(0.0) + every;
+            }
+        };
+        let started = self
+            .world
+            .namespace(client.host.get_ref())
+            .and_then(|ns| ns.start("client", run).map_err(LabError::file("start", "a client")));
+        if let Err(error) = started {
+            self.warn(error.to_string());
+        }
+    }
+
+    fn warn(&mut self, text: String) {
+        say(&Message::Warning { text: text.clone() });
+        self.warnings.push(text);
+    }
+
+    fn happen(&mut self, event: &Event, now: f64) {
+        let title = event_title(event);
+        say(&Message::Event { at_s: now, title: title.clone() });
+        let mut problems = Vec::new();
+        for (names, on) in [(&event.enable, true), (&event.disable, false)] {
+            for name in names {
+                let name = name.get_ref();
+                self.switched.entry(name.clone()).or_default().push((now, on));
+                let link = self.scenario.link.iter().find(|l| adversaries(l).any(|(n, _, _)| n == name));
+                if let Some((middlebox, _)) = link.and_then(|l| self.middleboxes.get_mut(&l.name())) {
+                    problems.extend(middlebox.adversary(name, on).err());
+                }
+            }
+        }
+        let mut shape = |name: &Spanned<String>, change: &dyn Fn(&mut Shape)| {
+            if let Some((middlebox, shape)) = self.middleboxes.get_mut(name.get_ref()) {
+                change(shape);
+                problems.extend(middlebox.shape(shape).err());
+            }
+        };
+        for name in &event.cut {
+            shape(name, &|s| s.cut = true);
+        }
+        for name in &event.mend {
+            shape(name, &|s| s.cut = false);
+        }
+        for (name, change) in &event.change {
+            shape(name, &|s| *s = s.changed(change));
+        }
+        for name in &event.stop {
+            if let Some(server) = self.servers.get_mut(name.get_ref()) {
+                server.stop();
+            }
+        }
+        for name in &event.start {
+            if let Some(server) = self.servers.get_mut(name.get_ref()) {
+                problems.extend(server.start().err().map(|e| e.to_string()));
+            }
+        }
+        if let Some(run) = &event.run
+            && let Some((program, arguments)) = run.program.get_ref().split_first()
+        {
+            let mut command = std::process::Command::new(program);
+            command.args(arguments).stdin(std::process::Stdio::null()).stdout(std::process::Stdio::null());
+            let spawned = self
+                .world
+                .namespace(run.host.get_ref())
+                .and_then(|ns| ns.spawn(command).map_err(LabError::file("start", program)));
+            problems.extend(spawned.err().map(|e| e.to_string()));
+        }
+        for problem in &problems {
+            self.warn(format!("at {now:.1} s: {problem}"));
+        }
+        let problem = (!problems.is_empty()).then(|| problems.join("; "));
+        self.events.push(EventRecord { at_s: event.at.get_ref().seconds, title, problem });
+    }
+
+    fn finish(&mut self, job: &Job) -> Result<Record, LabError> {
+        let mut packets = Vec::new();
+        let mut files = BTreeMap::new();
+        for capture in std::mem::take(&mut self.captures) {
+            let link = capture.link.clone();
+            let (file, found) = capture.finish(self.started_ns)?;
+            files.insert(link, file);
+            packets.extend(found);
+        }
+        packets.sort_by(|a, b| a.at_s.total_cmp(&b.at_s));
+        let mut counters = BTreeMap::new();
+        for (name, (middlebox, _)) in &self.middleboxes {
+            counters.insert(name.clone(), middlebox.counters());
+        }
+        let mut record = Record::of_scenario(self.scenario, &self.world.plan.addresses);
+        record.started = jiff::Timestamp::from_nanosecond(i128::from(self.started_ns))
+            .map(|t| t.to_string())
+            .unwrap_or_default();
+        record.played_s =
+            if self.played_s >= record.duration_s - 0.001 { record.duration_s } else { self.played_s };
+        record.privilege = job.privilege.clone();
+        record.build_ms = self.build_ms;
+        record.ready_ms = self.ready_ms;
+        for link in &mut record.links {
+            link.capture = files.get(&link.name).cloned();
+            link.counters = counters.remove(&link.name).unwrap_or_default();
+            for adversary in &mut link.adversaries {
+                adversary.enacted = self.enacted.contains(&adversary.name);
+                adversary.on = spans(self.switched.get(&adversary.name), record.played_s);
+            }
+        }
+        record.events.clone_from(&self.events);
+        record.expectations = crate::expect::evaluate(self.scenario, &self.observations);
+        record.observations = std::mem::take(&mut self.observations);
+        record.packets = packets;
+        record.warnings.clone_from(&self.warnings);
+        Ok(record)
+    }
+
+    fn end(self) {
+        for (middlebox, _) in self.middleboxes.into_values() {
+            middlebox.finish();
+        }
+        let mut servers: Vec<Server> = self.servers.into_values().collect();
+        std::thread::scope(|scope| {
+            for server in &mut servers {
+                scope.spawn(|| server.stop());
+            }
+        });
+    }
+}
+
+/// Name, kind and whether it is on, of the adversaries on a link.
+pub(crate) fn adversaries(link: &crate::scenario::model::Link) -> impl Iterator<Item = (&str, &str, bool)> {
+    link.adversary.iter().map(|table| {
+        let get = |key| table.get_ref().get(key);
+        let text = |key| get(key).and_then(toml::Value::as_str).unwrap_or_default();
+        (text("name"), text("kind"), get("enabled").and_then(toml::Value::as_bool).unwrap_or(true))
+    })
+}
+
+fn at_first(scenario: &Scenario) -> BTreeMap<String, Vec<(f64, bool)>> {
+    let all = scenario.link.iter().flat_map(adversaries);
+    all.map(|(name, _, on)| (name.to_owned(), vec![(0.0, on)])).collect()
+}
+
+/// From switches to spans in which it was on.
+fn spans(switched: Option<&Vec<(f64, bool)>>, end: f64) -> Vec<(f64, f64)> {
+    let mut spans = Vec::new();
+    let mut since = None;
+    for &(at, on) in switched.into_iter().flatten() {
+        match (since, on) {
+            (None, true) => since = Some(at),
+            (Some(from), false) => {
+                spans.push((from, at));
+                since = None;
+            }
+            _ => {}
+        }
+    }
+    spans.extend(since.map(|from| (from, end)));
+    spans
+}
+
+/// Gives each host its resolver, and makes its programs trust the scenario's CA.
+fn cover(world: &World, scenario: &Scenario, authority: &Authority, folder: &Path) -> Result<(), LabError> {
+    for (name, host) in &scenario.host {
+        let namespace = world.namespace(name.get_ref())?;
+        let mut text = String::from("# made by daylight lab\noptions timeout:2 attempts:2\n");
+        let resolver = host.resolver.as_ref().and_then(|r| world.plan.addresses.get(r.get_ref()));
+        for address in resolver.into_iter().flatten() {
+            text.push_str(&format!("nameserver {address}\n"));
+        }
+        let file = folder.join(format!("resolv-{}.conf", name.get_ref()));
+        service::write(&file, text)?;
+        for (from, over) in
+            [(&file, "/etc/resolv.conf"), (&authority.file, "/etc/ssl/certs/ca-certificates.crt")]
+        {
+            // A link would be followed out of what is ours; a missing file has nobody who reads it.
+            let over = Path::new(over);
+            if over.exists() {
+                namespace.cover(from, over).map_err(LabError::file("cover", over))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// 128 bits that nobody guesses, in hexadecimal.
+fn token() -> String {
+    use std::hash::{BuildHasher, Hasher};
+    // Each has keys of its own from the system's random numbers.
+    let word = || std::collections::hash_map::RandomState::new().build_hasher().finish();
+    format!("{:016x}{:016x}", word(), word())
+}

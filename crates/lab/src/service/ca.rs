@@ -1,0 +1,58 @@
+//! The scenario's own certificate authority. It lives in memory and ends with the run.
+
+use std::path::{Path, PathBuf};
+
+use rcgen::{
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
+    KeyPair, KeyUsagePurpose,
+};
+
+use super::write;
+use crate::LabError;
+
+/// A certificate authority.
+pub(crate) struct Authority {
+    issuer: Issuer<'static, KeyPair>,
+    /// Its certificate, as a file.
+    pub(crate) file: PathBuf,
+}
+
+impl Authority {
+    /// Makes one, and writes its certificate to `ca.pem`.
+    pub(crate) fn new(folder: &Path) -> Result<Self, LabError> {
+        let key = KeyPair::generate().map_err(failed)?;
+        let mut params = CertificateParams::default();
+        params.distinguished_name = name("Daylight lab CA");
+        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        let certificate = params.self_signed(&key).map_err(failed)?;
+        let file = folder.join("ca.pem");
+        write(&file, certificate.pem())?;
+        Ok(Self { issuer: Issuer::new(params, key), file })
+    }
+
+    /// Writes a certificate for these names and its key.
+    pub(crate) fn certify(&self, names: &[String], folder: &Path) -> Result<(PathBuf, PathBuf), LabError> {
+        let key = KeyPair::generate().map_err(failed)?;
+        let mut params = CertificateParams::new(names.to_vec()).map_err(failed)?;
+        params.distinguished_name = name(names.first().map_or("site", String::as_str));
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.use_authority_key_identifier_extension = true;
+        let certificate = params.signed_by(&key, &self.issuer).map_err(failed)?;
+        let (certificate_file, key_file) = (folder.join("certificate.pem"), folder.join("key.pem"));
+        write(&certificate_file, certificate.pem())?;
+        write(&key_file, key.serialize_pem())?;
+        Ok((certificate_file, key_file))
+    }
+}
+
+fn name(common: &str) -> DistinguishedName {
+    let mut name = DistinguishedName::new();
+    name.push(DnType::CommonName, common);
+    name
+}
+
+fn failed(error: rcgen::Error) -> LabError {
+    LabError::Failed { what: "making a certificate".into(), message: error.to_string() }
+}

@@ -1,0 +1,236 @@
+//! Servers: real programs (nginx, unbound, sshd, the user's) and a few small ones of our own, each on its host.
+//!
+//! A service is started, polled until it answers, stopped and started again by the timeline, and ended with the run. Its
+//! configuration and its log lie in the run's folder.
+
+pub(crate) mod ca;
+mod dns;
+mod own;
+mod ssh;
+mod web;
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::LabError;
+use crate::scenario::Scenario;
+use crate::scenario::check::ports_of;
+use crate::scenario::model::{Service, ServiceKind};
+use crate::world::{Namespace, World};
+use ca::Authority;
+pub(crate) use dns::truth;
+pub(crate) use web::SITE_HEADER;
+
+/// How long a service may take to answer.
+const READY_MAX: Duration = Duration::from_secs(10);
+/// How long a program may take to end before it is killed.
+const END_MAX: Duration = Duration::from_secs(2);
+/// How much of a log an error shows.
+const LOG_LINES: usize = 8;
+
+/// What services need to know of the world.
+pub(crate) struct Context<'a> {
+    pub(crate) scenario: &'a Scenario,
+    pub(crate) addresses: &'a BTreeMap<String, Vec<IpAddr>>,
+    pub(crate) authority: &'a Authority,
+    /// What a page of the scenario's sites carries in its header, and nobody else knows.
+    pub(crate) token: &'a str,
+    /// The folder of the run.
+    pub(crate) folder: &'a Path,
+    /// The folder that relative paths in the scenario start from.
+    pub(crate) base: &'a Path,
+}
+
+/// A service that may be running.
+#[derive(Debug)]
+pub(crate) struct Server {
+    name: String,
+    kind: ServiceKind,
+    namespace: Namespace,
+    command: Option<Vec<String>>,
+    log: PathBuf,
+    /// The addresses and ports that must answer.
+    at: Vec<SocketAddr>,
+    /// For DNS: a name to ask for.
+    running: Option<Running>,
+}
+
+#[derive(Debug)]
+enum Running {
+    Program(Child),
+    Own(own::Server),
+}
+
+impl Server {
+    /// Writes its configuration.
+    pub(crate) fn new(
+        name: &str,
+        service: &Service,
+        world: &World,
+        context: &Context<'_>,
+    ) -> Result<Self, LabError> {
+        let folder = context.folder.join("services").join(name);
+        fs::create_dir_all(&folder).map_err(LabError::file("make", &folder))?;
+        let command = match service.kind.get_ref() {
+            ServiceKind::DnsAuthoritative => Some(dns::authoritative(name, service, context, &folder)?),
+            ServiceKind::DnsRecursive => Some(dns::recursive(service, context, &folder)?),
+            ServiceKind::Web => Some(web::configure(name, service, context, &folder)?),
+            ServiceKind::Ssh => Some(ssh::configure(service, &folder)?),
+            ServiceKind::Program => service.program.as_ref().map(|p| p.get_ref().clone()),
+            ServiceKind::Mail | ServiceKind::UdpEcho | ServiceKind::TcpEcho => None,
+        };
+        let addresses = context.addresses.get(service.host.get_ref()).cloned().unwrap_or_default();
+        let at =
+            ports_of(service).into_iter().flat_map(|p| addresses.iter().map(move |a| SocketAddr::new(*a, p)));
+        Ok(Self {
+            name: name.to_owned(),
+            kind: *service.kind.get_ref(),
+            namespace: world.namespace(service.host.get_ref())?.clone(),
+            command,
+            log: folder.join("log.txt"),
+            at: at.collect(),
+            running: None,
+        })
+    }
+
+    /// Starts it; [`wait_ready`](Self::wait_ready) says when it answers.
+    pub(crate) fn start(&mut self) -> Result<(), LabError> {
+        if self.running.is_some() {
+            return Ok(());
+        }
+        let Some(command) = &self.command else {
+            let server =
+                own::Server::start(self.kind, &self.at, &self.namespace, &self.log).map_err(|e| {
+                    LabError::Failed { what: format!("service {:?}", self.name), message: e.to_string() }
+                })?;
+            self.running = Some(Running::Own(server));
+            return Ok(());
+        };
+        let Some((program, arguments)) = command.split_first() else { return Ok(()) };
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(&self.log)
+            .map_err(LabError::file("write", &self.log))?;
+        let errors = log.try_clone().map_err(LabError::file("write", &self.log))?;
+        let mut start = Command::new(program);
+        start.args(arguments).stdin(Stdio::null()).stdout(log).stderr(errors);
+        let child = self.namespace.spawn(start).map_err(|e| match e.kind() {
+            std::io::ErrorKind::NotFound => LabError::Missing {
+                program: program.clone(),
+                needs: format!("service {:?}", self.name),
+                package: package(program),
+            },
+            _ => LabError::Failed { what: program.clone(), message: e.to_string() },
+        })?;
+        self.running = Some(Running::Program(child));
+        Ok(())
+    }
+
+    /// Waits until it answers at all its addresses.
+    pub(crate) fn wait_ready(&mut self) -> Result<(), LabError> {
+        let end = Instant::now() + READY_MAX;
+        let (at, kind) = (self.at.clone(), self.kind);
+        loop {
+            let asked = at.clone();
+            let ready = match self.running {
+                None => return Ok(()),
+                Some(Running::Own(_)) => true,
+                Some(Running::Program(_)) => {
+                    self.namespace.run(move || asked.iter().all(|a| answers(kind, *a))).unwrap_or(false)
+                }
+            };
+            if ready {
+                return Ok(());
+            }
+            let ended = match &mut self.running {
+                Some(Running::Program(child)) => child.try_wait().ok().flatten(),
+                _ => None,
+            };
+            if let Some(status) = ended {
+                self.running = None;
+                return Err(LabError::Failed {
+                    what: format!("service {:?}", self.name),
+                    message: format!("its program ended with {status}:\n{}", self.log_end()),
+                });
+            }
+            if Instant::now() > end {
+                return Err(LabError::NotReady {
+                    service: self.name.clone(),
+                    waited_s: READY_MAX.as_secs(),
+                    log: self.log_end(),
+                });
+            }
+            std::thread::sleep(Duration::from_millis(15));
+        }
+    }
+
+    fn log_end(&self) -> String {
+        let log = fs::read_to_string(&self.log).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().collect();
+        lines.get(lines.len().saturating_sub(LOG_LINES)..).unwrap_or_default().join("\n")
+    }
+
+    /// Stops it: asks first, and kills after two seconds.
+    pub(crate) fn stop(&mut self) {
+        match self.running.take() {
+            Some(Running::Program(mut child)) => {
+                let _ = kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGTERM);
+                let end = Instant::now() + END_MAX;
+                while Instant::now() < end && matches!(child.try_wait(), Ok(None)) {
+                    std::thread::sleep(Duration::from_millis(10));
+                }
+                let _ = child.kill();
+                let _ = child.wait();
+            }
+            Some(Running::Own(server)) => server.stop(),
+            None => {}
+        }
+    }
+}
+
+/// Whether something answers at an address.
+fn answers(kind: ServiceKind, at: SocketAddr) -> bool {
+    let patience = Duration::from_millis(300);
+    match kind {
+        ServiceKind::DnsAuthoritative | ServiceKind::DnsRecursive => {
+            let server = SocketAddr::new(at.ip(), at.port());
+            crate::client::dns::ask(server, "ready.daylight.invalid", false, patience, Duration::ZERO).is_ok()
+        }
+        _ => TcpStream::connect_timeout(&at, patience).is_ok(),
+    }
+}
+
+/// The Debian package that has a program.
+fn package(program: &str) -> &'static str {
+    match program.rsplit('/').next().unwrap_or_default() {
+        "nginx" => "nginx-light",
+        "unbound" => "unbound",
+        "sshd" => "openssh-server",
+        "curl" => "curl",
+        "ping" => "iputils-ping",
+        "tcpdump" => "tcpdump",
+        "python3" => "python3",
+        _ => "that has it (apt-file search)",
+    }
+}
+
+/// The full name of a program that lies where a user's PATH may not look.
+pub(crate) fn system_program(name: &str) -> String {
+    ["/usr/sbin", "/usr/bin", "/sbin", "/bin", "/usr/local/sbin", "/usr/local/bin"]
+        .iter()
+        .map(|folder| format!("{folder}/{name}"))
+        .find(|path| Path::new(path).exists())
+        .unwrap_or_else(|| name.to_owned())
+}
+
+pub(crate) fn write(path: &Path, text: impl AsRef<[u8]>) -> Result<(), LabError> {
+    fs::write(path, text).map_err(LabError::file("write", path))
+}
