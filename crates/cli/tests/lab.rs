@@ -83,7 +83,7 @@ fn mistakes_are_shown_where_they_are() {
         ("network = \"home\"", "network = \"hme\"", "9:11:", "did you mean \"home\"?"),
         ("10.2.0.0/24", "10.1.0.0/16", "7:8:", "overlaps"),
         ("\"DURATION\"", "\"3 weeks\"", "3:12:", "use ms, s, min or h"),
-        ("connect = \"server:7\"", "connect = \"server\"", "20:11:", "needs a port"),
+        ("connect = \"server:7\"", "connect = \"server\"", "21:11:", "needs a port"),
         ("network = \"abroad\"", "network = \"abroad\"\nipv4 = \"10.3.0.1\"", "12:8:", "outside 10.2.0.0/24"),
     ] {
         std::fs::write(&path, SMALL.replace(from, to).replace("DURATION", "1 s").replace("OUTCOME", "ok"))

@@ -156,11 +156,13 @@ pub(super) fn strips(record: &Record) -> String {
 
 fn strip(svg: &mut String, record: &Record, client: &ClientRecord, y: f64) {
     let mine: Vec<&Observation> = record.observations.iter().filter(|o| o.client == client.name).collect();
+    // What the group's heading says already need not stand in each line.
+    let title = record.networks.iter().find(|n| n.name == client.network).map(|n| n.title.as_str());
     let name = client
         .name
-        .rsplit_once(": ")
-        .filter(|(host, _)| *host == client.host)
-        .map_or(client.name.as_str(), |p| p.1);
+        .split_once(": ")
+        .filter(|(head, _)| *head == client.host || Some(*head) == title)
+        .map_or(client.name.as_str(), |(_, rest)| rest);
     let _ = write!(
         svg,
         "<text x=\"10\" y=\"{:.1}\">{}<title>{}</title></text><rect class=\"rail\" x=\"{LEFT}\" y=\"{y:.1}\" width=\"{:.1}\" \

@@ -8,7 +8,7 @@ use crate::record::{LinkRecord, NetworkRecord, Record};
 use crate::scenario::model::Role;
 
 const WIDTH: f64 = 1000.0;
-const CARD: f64 = 260.0;
+const CARD: f64 = 240.0;
 const HEAD: f64 = 50.0;
 const ROW: f64 = 22.0;
 const GAP: f64 = 26.0;
@@ -96,7 +96,7 @@ fn line(svg: &mut String, link: &LinkRecord, a: &Card<'_>, b: &Card<'_>) {
 fn flags(svg: &mut String, link: &LinkRecord, a: &Card<'_>, b: &Card<'_>) {
     let [(x1, y1), (x2, y2)] = ends(a, b);
     // Nearer to side a, where lines have not met yet.
-    let (x, y) = (x1 + (x2 - x1) * 0.36, y1 + (y2 - y1) * 0.2);
+    let (x, y) = (x1 + (x2 - x1) * 0.48, y1 + (y2 - y1) * 0.44);
     let labels: Vec<(String, &str)> = match (&link.middlebox, link.adversaries.as_slice()) {
         (Some(middlebox), _) => vec![(short(middlebox, 22), "pill box")],
         (None, []) => vec![(short(&link.name, 22), "pill")],
@@ -129,8 +129,8 @@ fn draw_card(svg: &mut String, record: &Record, card: &Card<'_>) {
         card.x,
         card.y,
         card.height,
-        escape(&short(&card.network.title, 28)),
-        escape(&short(&card.network.ranges.join("  "), 38))
+        escape(&short(&card.network.title, 26)),
+        escape(&short(&card.network.ranges.join("  "), 34))
     );
     for (i, host) in record.hosts.iter().filter(|h| h.network == card.network.name).enumerate() {
         let y = HEAD + ROW * i as f64 + 12.0;
@@ -140,14 +140,24 @@ fn draw_card(svg: &mut String, record: &Record, card: &Card<'_>) {
             .filter(|s| s.host == host.name)
             .map(|s| s.category.as_deref().unwrap_or(s.kind.as_str()))
             .collect();
+        // An adversary on a host's own line has no room of its own.
+        let watched: Vec<&str> = record
+            .links
+            .iter()
+            .filter(|l| l.ends.contains(&host.name))
+            .flat_map(|l| &l.adversaries)
+            .map(|a| a.kind.as_str())
+            .collect();
+        let (services, tone) =
+            if watched.is_empty() { (services, "range") } else { (watched, "range watcher") };
         let is_client = record.clients.iter().any(|c| c.host == host.name);
         let class = if is_client { "dot person" } else { "dot" };
         let title = short(&host.title, 24);
-        let room = 34_usize.saturating_sub(title.chars().count());
+        let room = 30_usize.saturating_sub(title.chars().count());
         let _ = write!(
             svg,
             "<circle class=\"{class}\" cx=\"20\" cy=\"{:.1}\" r=\"4\"/><text x=\"32\" y=\"{y:.1}\">{}</text>\
-             <text class=\"range\" x=\"{:.1}\" y=\"{y:.1}\" text-anchor=\"end\">{}</text>",
+             <text class=\"{tone}\" x=\"{:.1}\" y=\"{y:.1}\" text-anchor=\"end\">{}</text>",
             y - 4.0,
             escape(&title),
             CARD - 12.0,

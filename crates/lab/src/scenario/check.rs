@@ -125,11 +125,13 @@ impl<'a> Check<'a> {
 
     fn addresses(&mut self) {
         let scenario = self.scenario;
-        let prefixes: Vec<(&Name, &Spanned<Prefix>)> = scenario
+        let mut prefixes: Vec<(&Name, &Spanned<Prefix>)> = scenario
             .network
             .iter()
             .flat_map(|(name, n)| n.ipv4.iter().chain(&n.ipv6).map(move |p| (name, p)))
             .collect();
+        // The later one of two in the file is the one to blame.
+        prefixes.sort_by_key(|(_, prefix)| prefix.span().start);
         for (i, (name, prefix)) in prefixes.iter().enumerate() {
             for (other, earlier) in prefixes.iter().take(i) {
                 if prefix.get_ref().overlaps(*earlier.get_ref()) {

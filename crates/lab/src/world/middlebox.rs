@@ -104,6 +104,13 @@ pub fn start_middlebox(
             Bridge::NO_ADVERSARY
         ));
     }
+    if let Some(policy) = &link.policy {
+        let policy = policy.get_ref();
+        warnings.push(format!(
+            "link {:?}: no filter is started with {policy}: a plain bridge stands in this link",
+            link.name()
+        ));
+    }
     if let Some(program) = &link.program {
         bridge.program(program.get_ref())?;
     }
