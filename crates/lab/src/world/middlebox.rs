@@ -1,10 +1,11 @@
-//! What stands in a link: a bridge that can be cut, a program, or (through [`start_middlebox`]) a hop with adversaries.
+//! What stands in a link: a hop with adversaries, or a bridge that can be cut with a program beside it.
 
 use std::fmt;
 use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
+use super::hop_box::HopBox;
 use super::{Namespace, World};
 use crate::LabError;
 use crate::scenario::model::{Change, Link};
@@ -92,17 +93,19 @@ pub fn start_middlebox(
     warnings: &mut Vec<String>,
 ) -> Result<Option<Box<dyn Middlebox>>, LabError> {
     let Some(name) = world.plan.boxes.get(&link.name()) else { return Ok(None) };
-    let mut bridge = Bridge::new(world.namespace(name)?.clone())?;
+    let namespace = world.namespace(name)?.clone();
+    // A program, and a filter, stand beside the kernel's bridge; everything else is done in user space.
+    let mut bridge = if link.program.is_none() && link.policy.is_none() {
+        let mut problems = Vec::new();
+        let mut hop = HopBox::new(namespace, link, &mut problems);
+        problems.extend(hop.restart().err());
+        warnings.extend(problems.iter().map(|why| format!("link {:?}: {why}", link.name())));
+        return Ok(Some(Box::new(hop)));
+    } else {
+        Bridge::new(namespace)?
+    };
     if let Err(why) = bridge.shape(&Shape::of(link)) {
         warnings.push(format!("link {:?}: {why}", link.name()));
-    }
-    for table in &link.adversary {
-        let name = table.get_ref().get("name").and_then(toml::Value::as_str).unwrap_or_default();
-        warnings.push(format!(
-            "link {:?}: adversary {name:?} is not started: {}",
-            link.name(),
-            Bridge::NO_ADVERSARY
-        ));
     }
     if let Some(policy) = &link.policy {
         let policy = policy.get_ref();
