@@ -78,7 +78,51 @@ fn check() -> Result<()> {
     cargo("tests", &["test", "--workspace", "--quiet"])
 }
 
+/// Programs that tests hold Daylight against; without them, and without root, those tests say so and do nothing.
+const PACKAGES: &[&str] = &[
+    "conntrack",
+    "curl",
+    "dnsmasq-base",
+    "dnsutils",
+    "ethtool",
+    "iperf3",
+    "iproute2",
+    "iptables",
+    "iputils-ping",
+    "nftables",
+    "nginx-light",
+    "openssl",
+    "procps",
+    "python3",
+    "tcpdump",
+    "unbound",
+];
+
+/// Installs them where that can be done: as root, on Debian.
+fn packages() {
+    let quiet = |program: &str, args: &[&str]| {
+        let mut command = Command::new(program);
+        command
+            .args(args)
+            .env("DEBIAN_FRONTEND", "noninteractive")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null());
+        command.status().is_ok_and(|status| status.success())
+    };
+    if PACKAGES.iter().all(|package| quiet("dpkg", &["-s", package])) {
+        return;
+    }
+    let _ = writeln!(io::stderr(), "\n== packages: {}", PACKAGES.join(" "));
+    let mut install = vec!["install", "-y", "-q", "--no-install-recommends"];
+    install.extend(PACKAGES);
+    let installed = quiet("apt-get", &["update", "-q"]) && quiet("apt-get", &install);
+    if !installed {
+        let _ = writeln!(io::stderr(), "== they can't be installed here: tests that need them will say so");
+    }
+}
+
 fn test() -> Result<()> {
+    packages();
     cargo("format", &["fmt", "--all", "--check"])?;
     cargo("clippy", &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])?;
     step("docs", "cargo", &["doc", "--workspace", "--no-deps"], &[("RUSTDOCFLAGS", "-D warnings")])?;
