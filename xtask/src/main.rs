@@ -80,10 +80,10 @@ fn check() -> Result<()> {
 
 /// Programs that tests hold Daylight against; without them, and without root, those tests say so and do nothing.
 const PACKAGES: &[&str] = &[
+    "bind9-dnsutils",
     "conntrack",
     "curl",
     "dnsmasq-base",
-    "dnsutils",
     "ethtool",
     "iperf3",
     "iproute2",

@@ -11,7 +11,8 @@
 //! early verdict is always the one that the complete record would get. `limit` rules are kept by a [`Limiter`].
 //!
 //! Beside that way stand [`check`], which finds rules that never have the say, [`Policy::explain`] and the dry run of
-//! [`Counter`]. Nothing in this crate reads a clock, and only [`Policy::load`] reads files.
+//! [`Counter`]. Nothing in this crate reads a clock; files are read by [`Policy::load`] and [`audit`], which also
+//! writes them.
 #![forbid(unsafe_code)]
 
 pub mod audit;
