@@ -117,7 +117,7 @@ pub fn run<W: Witness + Send>(
                 Ok(ended) => ended.map_err(FilterError::from),
                 Err(_) => Err(FilterError::Worker),
             };
-            result = result.and_then(|()| ended);
+            result = result.and(ended);
         }
         meanwhile();
         result
