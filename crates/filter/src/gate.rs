@@ -2,7 +2,7 @@
 //!
 //! A packet's way: [`Live`] reads the batch it came in. If its flow has been decided on, that is its fate. If not, and
 //! more is known of the flow than at the last look, the policy is asked, which may say "not yet": then the packet goes on.
-//! Questions of protocols that ask many things ([`question`](crate::question)) are each decided on by themselves.
+//! Questions of protocols that ask many things ([`question`]) are each decided on by themselves.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! One queue's packets, from the kernel to the [`Gate`](crate::gate::Gate) and back.
+//! One queue's packets, from the kernel to the [`Gate`] and back.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
