@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use daylight_expr::{Knowledge, Row, Schema, ValueRef};
 use daylight_inspect::{ColumnId, Config, FlowRecord, Live, LivePacket, RecordSchema, RecordSink};
-use daylight_packet::build::{IpEnds, udp};
+use daylight_packet::build::{Stamp, udp};
 use daylight_packet::{Batch, TransportKind};
 use daylight_policy::{
     Decision, Early, FieldSet, FlowState, Judge, Limiter, Load, Owner, Policy, Rule, Stage, Verdict,
@@ -284,9 +284,8 @@ impl Rules {
         if verdict == Verdict::Reject && packet.packet().key.protocol == TransportKind::TCP {
             // The kernel tells the packet's sender.
             let [client, server] = packet.ends();
-            let ends = IpEnds::new(client, server);
-            let ends = if packet.is_from_client() { ends } else { ends.reversed() };
-            notices.extend(notice::stream::reset(&ends, packet.packet()));
+            let ends = if packet.is_from_client() { [client, server] } else { [server, client] };
+            notices.push(notice::stream::reset(ends, packet.packet()));
         }
         if matches!(verdict, Verdict::Drop | Verdict::Reject) {
             let target = record.text(common::HOSTNAME).or(record.resolved_name.as_deref());
@@ -380,11 +379,13 @@ impl Rules {
             basis: notice::Basis::Operator,
         };
         let [client, server] = packet.ends();
-        let ends = IpEnds::new(client, server);
         if question.kind == Kind::Dns {
             let answer = notice::dns::refuse(packet.payload(), &refusal);
-            let answer = answer.and_then(|answer| udp(&ends.reversed(), &answer));
-            notices.extend(answer.map(|packet| Notice { packet, to: client }));
+            notices.extend(answer.map(|answer| {
+                let ports = [server.port(), client.port()];
+                let packet = udp(server.ip(), client.ip(), ports, &Stamp::default(), &answer);
+                Notice { packet, to: client }
+            }));
             return Outcome::Drop;
         }
         let answer = match &question.kind {
@@ -402,7 +403,7 @@ impl Rules {
             packet.set_note(note.pack());
             return Outcome::Settled(Fate::Rejected);
         };
-        notices.extend(notice::stream::answer(&ends, packet.packet(), &answer));
+        notices.extend(notice::stream::answer([client, server], packet.packet(), &answer));
         note.state = State::Dropped;
         packet.set_note(note.pack());
         Outcome::Settled(Fate::Dropped)

@@ -1,6 +1,8 @@
 //! An answer within a TCP connection, in the server's place, and the end of the connection.
 
-use daylight_packet::build::{IpEnds, tcp};
+use std::net::SocketAddr;
+
+use daylight_packet::build::{Tcp, tcp};
 use daylight_packet::{Packet, TcpHeader};
 
 use super::Notice;
@@ -8,35 +10,48 @@ use super::Notice;
 /// Fits into any path's packets: IPv6's least MTU less both headers.
 const SEGMENT_LEN_MAX: usize = 1220;
 
-/// Packets that answer the request of which `packet` is the last, from the client at `ends.src` to the server at
-/// `ends.dst`: to the client the answer and the end of the stream, to the server a reset. The packet itself must not
-/// reach the server.
-pub fn answer(ends: &IpEnds, packet: &Packet, answer: &[u8]) -> Vec<Notice> {
+/// Packets that answer the request of which `packet` is the last, from the client to the server at `ends`: to the client
+/// the answer and the end of the stream, to the server a reset. The packet itself must not reach the server.
+pub fn answer(ends: [SocketAddr; 2], packet: &Packet, answer: &[u8]) -> Vec<Notice> {
+    let [client, server] = ends;
     let TcpHeader { seq, ack, window, flags } = packet.tcp;
     let length = packet.payload_wire_len + u32::from(flags & TcpHeader::FIN != 0);
-    let to_client = ends.reversed();
     let mut notices = Vec::new();
-    let mut send = |ends: &IpEnds, header: &TcpHeader, bytes: &[u8]| {
-        notices.extend(tcp(ends, header, bytes).map(|packet| Notice { packet, to: ends.dst }));
-    };
     let mut at = ack;
     let mut chunks = answer.chunks(SEGMENT_LEN_MAX).peekable();
     while let Some(chunk) = chunks.next() {
         let end = if chunks.peek().is_none() { TcpHeader::FIN } else { 0 };
         let flags = TcpHeader::ACK | TcpHeader::PSH | end;
         let header = TcpHeader { seq: at, ack: seq.wrapping_add(length), window, flags };
-        send(&to_client, &header, chunk);
+        notices.push(notice([server, client], header, chunk));
         at = at.wrapping_add(chunk.len() as u32);
     }
-    notices.extend(reset(ends, packet));
+    notices.push(reset(ends, packet));
     notices
 }
 
-/// A reset that takes the place of `packet`, for the one at `ends.dst` to whom it was on its way.
-pub fn reset(ends: &IpEnds, packet: &Packet) -> Option<Notice> {
+/// A reset that takes the place of `packet`, which was on its way from the first of `ends` to the second.
+pub fn reset(ends: [SocketAddr; 2], packet: &Packet) -> Notice {
     let TcpHeader { seq, ack, .. } = packet.tcp;
-    let header = TcpHeader { seq, ack, window: 0, flags: TcpHeader::RST | TcpHeader::ACK };
-    tcp(ends, &header, b"").map(|packet| Notice { packet, to: ends.dst })
+    notice(ends, TcpHeader { seq, ack, window: 0, flags: TcpHeader::RST | TcpHeader::ACK }, b"")
+}
+
+fn notice(ends: [SocketAddr; 2], header: TcpHeader, payload: &[u8]) -> Notice {
+    let [from, to] = ends;
+    let TcpHeader { seq, ack, window, flags } = header;
+    let packet = tcp(&Tcp {
+        source: from.ip(),
+        destination: to.ip(),
+        source_port: from.port(),
+        destination_port: to.port(),
+        seq,
+        ack,
+        flags,
+        window,
+        payload,
+        ..Tcp::default()
+    });
+    Notice { packet, to }
 }
 
 #[cfg(test)]
@@ -54,11 +69,11 @@ mod tests {
 
     #[test]
     fn goes_on_where_the_streams_are() {
-        let ends = IpEnds::new("192.0.2.1:40000".parse().unwrap(), "198.51.100.7:80".parse().unwrap());
+        let ends = ["192.0.2.1:40000", "198.51.100.7:80"].map(|end| end.parse().unwrap());
         let flags = TcpHeader::ACK | TcpHeader::PSH;
         let request = TcpHeader { seq: u32::MAX - 1, ack: 1000, window: 500, flags };
-        let request = tcp(&ends, &request, b"GET / HTTP/1.1\r\n\r\n").unwrap();
-        let answer = answer(&ends, &decoded(&request), &[b'x'; 3000]);
+        let request = notice(ends, request, b"GET / HTTP/1.1\r\n\r\n");
+        let answer = answer(ends, &decoded(&request.packet), &[b'x'; 3000]);
         assert_eq!(answer.len(), 4);
         let packets: Vec<Packet> = answer.iter().map(|notice| decoded(&notice.packet)).collect();
         assert_eq!(packets[0].tcp.ack, 16, "18 bytes after a sequence number that wraps");
@@ -70,7 +85,7 @@ mod tests {
             (packets[3].tcp.seq, packets[3].tcp.flags),
             (u32::MAX - 1, TcpHeader::RST | TcpHeader::ACK)
         );
-        assert_eq!((answer[0].to, answer[3].to), (ends.src, ends.dst));
+        assert_eq!((answer[0].to, answer[3].to), (ends[0], ends[1]));
         assert_ne!(packets[3].from_low, packets[0].from_low);
     }
 }

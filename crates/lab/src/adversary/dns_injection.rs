@@ -16,13 +16,13 @@ use std::net::IpAddr;
 use daylight_protocols::names::dns::message::{Header, Reader};
 use serde::{Deserialize, Serialize};
 
-use super::build;
 use super::mark::Mark;
 use super::names::{Names, Prefix};
 use super::packet::Packet;
 use super::{Adversary, AdversaryCounters, InPath, OnPath, Out, Place, Verdict};
 use crate::hop::Direction;
 use crate::hop::random::Random;
+use daylight_packet::build;
 
 /// An adversary that forges DNS answers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

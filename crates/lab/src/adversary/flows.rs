@@ -1,9 +1,10 @@
 //! Which packets belong together, as far as an adversary has to know.
 
+use daylight_packet::TcpHeader;
 use std::collections::HashMap;
 use std::net::IpAddr;
 
-use super::packet::{Packet, flag};
+use super::packet::Packet;
 
 /// A connection or an exchange of datagrams, as its opener sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -62,14 +63,15 @@ impl<S> Flows<S> {
         new: impl FnOnce() -> S,
     ) -> (FlowId, bool, &mut S) {
         let id = FlowId::of_sender(packet);
-        let syn = packet.tcp().map_or(0, |s| s.flags & (flag::SYN | flag::ACK));
-        let live = |(seen, _): &(u64, S)| now_ns.saturating_sub(*seen) <= self.idle_ns && syn != flag::SYN;
+        let syn = packet.tcp().map_or(0, |s| s.flags & (TcpHeader::SYN | TcpHeader::ACK));
+        let live =
+            |(seen, _): &(u64, S)| now_ns.saturating_sub(*seen) <= self.idle_ns && syn != TcpHeader::SYN;
         let (id, from_opener) = if self.flows.get(&id).is_some_and(live) {
             (id, true)
         } else if self.flows.get(&id.reversed()).is_some_and(live) {
             (id.reversed(), false)
         } else {
-            let from_opener = syn != flag::SYN | flag::ACK;
+            let from_opener = syn != TcpHeader::SYN | TcpHeader::ACK;
             let id = if from_opener { id } else { id.reversed() };
             self.flows.remove(&id.reversed());
             self.make_room(now_ns);
@@ -119,12 +121,13 @@ mod tests {
     fn both_ways_are_one_flow_and_a_syn_begins_anew() {
         let mut flows = Flows::new(100);
         let mut talk = Talk::v4(80);
-        let (syn, syn_ack) = (talk.client(flag::SYN, b""), talk.server(flag::SYN | flag::ACK, b""));
+        let (syn, syn_ack) =
+            (talk.client(TcpHeader::SYN, b""), talk.server(TcpHeader::SYN | TcpHeader::ACK, b""));
         assert_eq!(at(&mut flows, 0, &syn), (true, 1));
         assert_eq!(at(&mut flows, 1, &syn_ack), (false, 2));
         assert_eq!(at(&mut flows, 2, &syn), (true, 1));
         // Forgotten after a while: whoever speaks next is taken for the opener.
-        assert_eq!(at(&mut flows, 200, &talk.server(flag::ACK, b"x")), (true, 1));
+        assert_eq!(at(&mut flows, 200, &talk.server(TcpHeader::ACK, b"x")), (true, 1));
         assert_eq!(at(&mut Flows::new(100), 0, &syn_ack), (false, 1));
     }
 
@@ -134,7 +137,7 @@ mod tests {
         for i in 0..FLOWS_MAX + 3 {
             let mut talk = Talk::v4(80);
             talk.server_address = std::net::Ipv4Addr::from_bits(i as u32).into();
-            at(&mut flows, i as u64, &talk.client(flag::SYN, b""));
+            at(&mut flows, i as u64, &talk.client(TcpHeader::SYN, b""));
         }
         assert!((FLOWS_MAX / 2..=FLOWS_MAX / 2 + 10).contains(&flows.flows.len()));
     }

@@ -8,17 +8,18 @@
 //! rest of the connection, and the server gets a reset. On the path, the request goes through: the true answer comes too,
 //! after the client has closed the connection.
 
+use daylight_packet::TcpHeader;
 use serde::{Deserialize, Serialize};
 
-use super::build::{self, Tcp};
 use super::mark::{Fill, Mark};
-use super::packet::{Packet, flag};
+use super::packet::Packet;
 use super::residual::{Residual, ResidualConfig};
 use super::tcp_reset::{Resetter, Signature};
 use super::trigger::{Match, Reassembly, Trigger};
 use super::{Adversary, AdversaryCounters, InPath, OnPath, Out, Place, Verdict};
 use crate::hop::Direction;
 use crate::hop::random::Random;
+use daylight_packet::build::{self, Tcp};
 
 /// An adversary that answers in the site's place.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -148,7 +149,7 @@ impl HttpBlockPage {
         for (i, data) in self.answer.chunks(SEGMENT_BYTES).enumerate() {
             let stamp = self.mark.stamp(packet, &mut self.dice);
             let offset = u32::try_from(i * SEGMENT_BYTES).unwrap_or(0);
-            let last = if i + 1 == count { flag::FIN | flag::PSH } else { 0 };
+            let last = if i + 1 == count { TcpHeader::FIN | TcpHeader::PSH } else { 0 };
             let forged = Tcp {
                 source: packet.destination,
                 destination: packet.source,
@@ -156,7 +157,7 @@ impl HttpBlockPage {
                 destination_port: client,
                 seq: segment.ack.wrapping_add(offset),
                 ack: segment.seq.wrapping_add(segment.sequence_len()),
-                flags: flag::ACK | last,
+                flags: TcpHeader::ACK | last,
                 window: match self.mark.window(packet, &mut self.dice) {
                     0 => u16::MAX,
                     window => window,
@@ -180,7 +181,7 @@ impl InPath for HttpBlockPage {
                 (Some(from_client), _) => {
                     self.counters.residual += 1;
                     // The client closes too, and wants that acknowledged; else it tries for a minute.
-                    if from_client && packet.tcp().is_some_and(|s| s.has(flag::FIN)) {
+                    if from_client && packet.tcp().is_some_and(|s| s.has(TcpHeader::FIN)) {
                         self.counters.injected += self.resetter.send(direction, packet, true, false, out);
                     }
                     Verdict::Drop
@@ -226,7 +227,7 @@ mod tests {
         let text = format!("match.hosts = ['blocked.example']\n{page}");
         let mut adversary = toml::from_str::<HttpBlockPageConfig>(&text).unwrap().build(0);
         talk.handshake(&mut adversary, 0);
-        let packet = talk.client(flag::ACK | flag::PSH, &http("/", host));
+        let packet = talk.client(TcpHeader::ACK | TcpHeader::PSH, &http("/", host));
         talk.show(&mut adversary, 0, &packet)
     }
 
@@ -243,7 +244,7 @@ mod tests {
         assert!(text.starts_with("HTTP/1.1 302 Found\r\nLocation: http://82.209.230.23\r\n"), "{text}");
         // The server is told to forget it.
         assert_eq!(injected[1].direction, Direction::Outbound);
-        assert!(Packet::from_ip(&injected[1].ip).unwrap().tcp().unwrap().has(flag::RST));
+        assert!(Packet::from_ip(&injected[1].ip).unwrap().tcp().unwrap().has(TcpHeader::RST));
     }
 
     #[test]
@@ -266,7 +267,7 @@ mod tests {
         let segments: Vec<_> = segments.iter().map(|p| p.tcp().unwrap()).collect();
         let whole: Vec<u8> = segments.iter().flat_map(|s| s.payload.to_vec()).collect();
         assert!(whole.ends_with(&[b'x'; 3000]));
-        assert_eq!(segments.iter().map(|s| s.flags & flag::FIN).collect::<Vec<_>>(), [0, 0, 1]);
+        assert_eq!(segments.iter().map(|s| s.flags & TcpHeader::FIN).collect::<Vec<_>>(), [0, 0, 1]);
         assert_eq!(segments[1].seq - segments[0].seq, 1200);
         assert_eq!(run(&page, &mut Talk::v4(80), "fine.example"), (Verdict::Pass, vec![]));
     }

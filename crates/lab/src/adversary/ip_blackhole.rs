@@ -4,12 +4,13 @@
 //! relays, and later its bridges, got their SYN/ACK, but the client's ACK was dropped (net4people/bbs#72), which looks like a
 //! server that answers and then falls silent. Routers that are told to refuse say so by ICMP (RFC 1812 §5.2.7.1).
 
+use daylight_packet::TcpHeader;
 use serde::{Deserialize, Serialize};
 
 use super::names::Prefix;
-use super::packet::{Packet, Transport, flag};
+use super::packet::{Packet, Transport};
 use super::tcp_reset::{Resetter, Signature};
-use super::{Adversary, AdversaryCounters, InPath, Out, Verdict, build};
+use super::{Adversary, AdversaryCounters, InPath, Out, Verdict, icmp};
 use crate::hop::Direction;
 
 /// An adversary that blocks addresses.
@@ -111,7 +112,7 @@ impl InPath for IpBlackhole {
         self.counters.seen += 1;
         let Some(there) = self.config.blocks(packet) else { return Verdict::Pass };
         self.counters.matched += 1;
-        let syn = packet.tcp().is_some_and(|s| s.flags & (flag::SYN | flag::ACK) == flag::SYN);
+        let syn = packet.tcp().is_some_and(|s| s.flags & (TcpHeader::SYN | TcpHeader::ACK) == TcpHeader::SYN);
         let dropped = match self.config.drop {
             Dropped::All => true,
             Dropped::Outbound => there,
@@ -125,7 +126,7 @@ impl InPath for IpBlackhole {
             self.counters.injected += match self.config.answer {
                 Answer::Silence => 0,
                 Answer::Reset => self.resetter.send(direction, packet, true, false, out),
-                Answer::Icmp => build::prohibited(packet).map_or(0, |ip| {
+                Answer::Icmp => icmp::prohibited(packet).map_or(0, |ip| {
                     out.inject(direction.reverse(), ip, 0);
                     1
                 }),
@@ -153,8 +154,11 @@ mod tests {
     fn nothing_passes_and_the_neighbour_is_not_touched() {
         for mut talk in [Talk::v4(443), Talk::v6(443)] {
             let mut adversary = adversary("");
-            let packets =
-                [talk.client(flag::SYN, b""), talk.server(flag::SYN | flag::ACK, b""), talk.udp(0, b"x")];
+            let packets = [
+                talk.client(TcpHeader::SYN, b""),
+                talk.server(TcpHeader::SYN | TcpHeader::ACK, b""),
+                talk.udp(0, b"x"),
+            ];
             for bytes in packets {
                 assert_eq!(talk.show(&mut adversary, 0, &bytes), (Verdict::Drop, vec![]));
             }
@@ -169,10 +173,10 @@ mod tests {
         let mut adversary = adversary("drop = 'after-syn'");
         let mut talk = Talk::v4(9001);
         let verdicts = [
-            talk.client(flag::SYN, b""),
-            talk.server(flag::SYN | flag::ACK, b""),
-            talk.client(flag::ACK, b""),
-            talk.server(flag::SYN | flag::ACK, b""),
+            talk.client(TcpHeader::SYN, b""),
+            talk.server(TcpHeader::SYN | TcpHeader::ACK, b""),
+            talk.client(TcpHeader::ACK, b""),
+            talk.server(TcpHeader::SYN | TcpHeader::ACK, b""),
         ]
         .map(|bytes| talk.show(&mut adversary, 0, &bytes).0 == Verdict::Pass);
         assert_eq!(verdicts, [true, true, false, true]);
@@ -185,10 +189,13 @@ mod tests {
         assert_eq!(talk.show(&mut only_udp, 0, &talk.udp(0, b"q")).0, Verdict::Drop);
         assert_eq!(talk.show(&mut only_udp, 0, &Talk::v4(444).udp(0, b"q")).0, Verdict::Pass);
         talk.handshake(&mut only_udp, 0);
-        let syn = Talk::v4(443).client(flag::SYN, b"");
+        let syn = Talk::v4(443).client(TcpHeader::SYN, b"");
         let icmp = talk.show(&mut adversary("answer = 'icmp'"), 0, &syn).1;
         assert_eq!(Packet::from_ip(&icmp[0].ip).unwrap().protocol, 1);
         let reset = talk.show(&mut adversary("answer = 'reset'"), 0, &syn).1;
-        assert_eq!(Packet::from_ip(&reset[0].ip).unwrap().tcp().unwrap().flags, flag::RST | flag::ACK);
+        assert_eq!(
+            Packet::from_ip(&reset[0].ip).unwrap().tcp().unwrap().flags,
+            TcpHeader::RST | TcpHeader::ACK
+        );
     }
 }

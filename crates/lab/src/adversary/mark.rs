@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::build::Stamp;
 use super::packet::Packet;
 use crate::hop::random::Random;
+use daylight_packet::build::Stamp;
 
 /// How a header field is filled: a number, `"copied"` from the packet that was the reason, or `"random"`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -25,12 +25,12 @@
 //!
 //! [`residual`] adds to most of them that a pair of hosts stays blocked for a while.
 
-pub mod build;
 mod config;
 pub mod dns_injection;
 mod flows;
 pub mod http_block_page;
 pub mod http_proxy;
+pub mod icmp;
 pub mod ip_blackhole;
 pub mod mark;
 pub mod names;

@@ -6,6 +6,9 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use daylight_packet::TcpHeader;
+use daylight_packet::build::{fold, ones_sum, transport_sum};
+
 /// Length of an Ethernet header.
 pub const ETHERNET_BYTES: usize = 14;
 
@@ -50,7 +53,7 @@ pub struct Segment<'a> {
     pub seq: u32,
     /// Acknowledgement number.
     pub ack: u32,
-    /// The flag byte, as in [`flag`].
+    /// The flag byte, as in [`TcpHeader`].
     pub flags: u8,
     /// Window, not scaled.
     pub window: u16,
@@ -67,20 +70,10 @@ pub struct Datagram<'a> {
     pub payload: &'a [u8],
 }
 
-/// TCP flags (RFC 9293 §3.1).
-#[allow(missing_docs)]
-pub mod flag {
-    pub const FIN: u8 = 1;
-    pub const SYN: u8 = 2;
-    pub const RST: u8 = 4;
-    pub const PSH: u8 = 8;
-    pub const ACK: u8 = 16;
-}
-
 impl Segment<'_> {
     /// How far the segment moves the sequence number: data, SYN and FIN count.
     pub fn sequence_len(&self) -> u32 {
-        let marks = u32::from(self.flags & flag::SYN != 0) + u32::from(self.flags & flag::FIN != 0);
+        let marks = u32::from(self.flags & TcpHeader::SYN != 0) + u32::from(self.flags & TcpHeader::FIN != 0);
         u32::try_from(self.payload.len()).unwrap_or(0).wrapping_add(marks)
     }
 
@@ -204,10 +197,18 @@ impl<'a> Transport<'a> {
     }
 }
 
+/// True if a packet's checksums (IPv4 header; TCP, UDP, ICMP) are right.
+pub fn checksums_hold(ip: &[u8]) -> bool {
+    let Some(packet) = Packet::from_ip(ip) else { return false };
+    let (header, payload) = packet.ip.split_at(packet.header_bytes.min(packet.ip.len()));
+    let header_holds = packet.source.is_ipv6() || fold(ones_sum(0, header)) == 0xffff;
+    header_holds && transport_sum(header, packet.protocol, payload) == 0xffff
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::adversary::build;
+    use daylight_packet::build;
     use proptest::prelude::*;
 
     #[test]

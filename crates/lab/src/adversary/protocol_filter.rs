@@ -10,6 +10,7 @@
 //! header of a handshake, version 3.x. DNS is judged by its length prefix and header: opcode 0 and a question. For the last
 //! two this is our reading, and no stricter than the paper's.
 
+use daylight_packet::TcpHeader;
 use serde::{Deserialize, Serialize};
 
 use super::flows::{FlowId, Flows};
@@ -125,7 +126,7 @@ impl InPath for ProtocolFilter {
         let wanted = direction == Direction::Outbound
             && self.config.ports.contains(&segment.ports[1])
             && (prefixes.is_empty() || prefixes.iter().any(|p| p.has(packet.destination)));
-        if !wanted || segment.payload.is_empty() && segment.flags & super::packet::flag::SYN == 0 {
+        if !wanted || segment.payload.is_empty() && segment.flags & TcpHeader::SYN == 0 {
             return Verdict::Pass;
         }
         let (flow, from_opener, begun): (FlowId, _, _) = self.flows.of(now_ns, packet, Begun::default);
@@ -158,7 +159,6 @@ impl InPath for ProtocolFilter {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::adversary::packet::flag;
     use crate::adversary::testing::{Talk, hello, http};
 
     const SECOND: u64 = 1_000_000_000;
@@ -168,7 +168,7 @@ mod tests {
         talk.handshake(adversary, now_ns);
         data.iter()
             .map(|d| {
-                let bytes = talk.client(flag::ACK | flag::PSH, d);
+                let bytes = talk.client(TcpHeader::ACK | TcpHeader::PSH, d);
                 talk.show(adversary, now_ns, &bytes).0 == Verdict::Pass
             })
             .collect()
@@ -200,9 +200,9 @@ mod tests {
             passed(&mut adversary, &mut talk, 0, &[b"SSH-2.0-x\r\n", b"kexinit", b"x"]),
             [true, false, false]
         );
-        let answer = talk.clone().server(flag::ACK, b"what the server sends passes");
+        let answer = talk.clone().server(TcpHeader::ACK, b"what the server sends passes");
         assert_eq!(talk.show(&mut adversary, 1, &answer).0, Verdict::Pass);
-        let data = talk.client(flag::ACK, b"x");
+        let data = talk.client(TcpHeader::ACK, b"x");
         assert_eq!(talk.show(&mut adversary, 59 * SECOND, &data).0, Verdict::Drop);
         assert_eq!(talk.show(&mut adversary, 61 * SECOND, &data).0, Verdict::Pass);
         // Collateral: another connection of the same two hosts, another port.
@@ -237,7 +237,7 @@ mod tests {
         let mut outside = Talk::v4(443);
         std::mem::swap(&mut outside.client_address, &mut outside.server_address);
         for _ in 0..3 {
-            let bytes = talk.client(flag::ACK, b"SSH");
+            let bytes = talk.client(TcpHeader::ACK, b"SSH");
             let packet = Packet::from_ip(&bytes).unwrap();
             let verdict = adversary.packet(0, Direction::Inbound, &packet, &mut Out::default());
             assert_eq!(verdict, Verdict::Pass);

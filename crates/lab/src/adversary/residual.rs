@@ -113,22 +113,24 @@ impl Residual {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::adversary::packet::flag;
     use crate::adversary::testing::Talk;
+    use daylight_packet::TcpHeader;
 
     const SECOND: u64 = 1_000_000_000;
 
     fn held(scope: Scope) -> [bool; 4] {
         let mut residual = Residual::new(ResidualConfig { scope, seconds: 90.0, renewed: false });
         let mut talk = Talk::v4(80);
-        let bytes = talk.client(flag::ACK, b"x");
+        let bytes = talk.client(TcpHeader::ACK, b"x");
         residual.start(0, &FlowId::of_sender(&Packet::from_ip(&bytes).unwrap()));
         let mut holds =
             |now, bytes: Vec<u8>| residual.holds(now, &Packet::from_ip(&bytes).unwrap()).is_some();
-        let same = holds(89 * SECOND, talk.server(flag::ACK, b"y"));
-        let other_client_port = holds(1, Talk { client_port: 50_001, ..talk.clone() }.client(flag::SYN, b""));
-        let other_server_port = holds(1, Talk { server_port: 443, ..talk.clone() }.client(flag::SYN, b""));
-        let later = holds(91 * SECOND, talk.client(flag::ACK, b"x"));
+        let same = holds(89 * SECOND, talk.server(TcpHeader::ACK, b"y"));
+        let other_client_port =
+            holds(1, Talk { client_port: 50_001, ..talk.clone() }.client(TcpHeader::SYN, b""));
+        let other_server_port =
+            holds(1, Talk { server_port: 443, ..talk.clone() }.client(TcpHeader::SYN, b""));
+        let later = holds(91 * SECOND, talk.client(TcpHeader::ACK, b"x"));
         [same, other_client_port, other_server_port, later]
     }
 
@@ -144,7 +146,7 @@ mod tests {
         let config = ResidualConfig { scope: Scope::Service, seconds: 60.0, renewed: true };
         let mut residual = Residual::new(config);
         let mut talk = Talk::v4(80);
-        let (bytes, answer) = (talk.client(flag::ACK, b"x"), talk.server(flag::ACK, b"y"));
+        let (bytes, answer) = (talk.client(TcpHeader::ACK, b"x"), talk.server(TcpHeader::ACK, b"y"));
         let (packet, answer) = (Packet::from_ip(&bytes).unwrap(), Packet::from_ip(&answer).unwrap());
         residual.start(0, &FlowId::of_sender(&packet));
         assert_eq!(residual.holds(50 * SECOND, &packet), Some(true));

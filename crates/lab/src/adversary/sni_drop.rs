@@ -108,8 +108,8 @@ impl InPath for SniDrop {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::adversary::packet::flag;
     use crate::adversary::testing::{Talk, hello};
+    use daylight_packet::TcpHeader;
 
     fn adversary(more: &str) -> Adversary {
         let text = format!("match.sni = ['blocked.example']\n{more}");
@@ -119,10 +119,14 @@ mod tests {
     /// The verdicts on a hello for `name` and on ten packets to and fro after it.
     fn verdicts(adversary: &mut Adversary, talk: &mut Talk, name: &'static str) -> Vec<bool> {
         talk.handshake(adversary, 0);
-        let hello = talk.client(flag::ACK, &hello(name));
+        let hello = talk.client(TcpHeader::ACK, &hello(name));
         let mut passed = vec![talk.show(adversary, 0, &hello).0 == Verdict::Pass];
         for i in 0..10 {
-            let bytes = if i % 2 == 0 { talk.server(flag::ACK, b"s") } else { talk.client(flag::ACK, b"c") };
+            let bytes = if i % 2 == 0 {
+                talk.server(TcpHeader::ACK, b"s")
+            } else {
+                talk.client(TcpHeader::ACK, b"c")
+            };
             passed.push(talk.show(adversary, 0, &bytes).0 == Verdict::Pass);
         }
         passed

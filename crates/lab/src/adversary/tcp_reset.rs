@@ -12,16 +12,17 @@
 //! **Sequence numbers.** A reset counts only if its sequence number is exactly the one expected (RFC 5961 §3.2). The client
 //! expects what it acknowledges. The server expects what follows the packet if that arrives, and its beginning if it was dropped.
 
+use daylight_packet::TcpHeader;
 use serde::{Deserialize, Serialize};
 
-use super::build::{self, Tcp};
 use super::mark::{Fill, Mark, Rule};
-use super::packet::{Packet, Segment, flag};
+use super::packet::{Packet, Segment};
 use super::residual::{Residual, ResidualConfig};
 use super::trigger::{Match, Reassembly, Trigger};
 use super::{Adversary, AdversaryCounters, InPath, OnPath, Out, Place, Verdict};
 use crate::hop::Direction;
 use crate::hop::random::Random;
+use daylight_packet::build::{self, Tcp};
 
 /// An adversary that resets connections.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -168,12 +169,12 @@ impl Resetter {
         arrives: bool,
         out: &mut Out,
     ) -> u64 {
-        let Some(segment) = packet.tcp().filter(|s| !s.has(flag::RST)) else { return 0 };
+        let Some(segment) = packet.tcp().filter(|s| !s.has(TcpHeader::RST)) else { return 0 };
         let Segment { ports: [source, destination], seq, ack, .. } = *segment;
         let next = seq.wrapping_add(segment.sequence_len());
         // Who has sent no acknowledgement yet expects none: the reset must bring its own (RFC 9293 §3.10.7.3).
-        let with_ack = self.burst.ack || back && !segment.has(flag::ACK);
-        let flags = flag::RST | if with_ack { flag::ACK } else { 0 };
+        let with_ack = self.burst.ack || back && !segment.has(TcpHeader::ACK);
+        let flags = TcpHeader::RST | if with_ack { TcpHeader::ACK } else { 0 };
         let mut common = Tcp { flags, ..Tcp::default() };
         if back {
             common.source = packet.destination;
@@ -330,7 +331,7 @@ mod tests {
             let mut adversary = config(BLOCKED).build(0);
             talk.handshake(&mut adversary, 0);
             let (before, hello) = (talk.clone(), hello("www.blocked.example"));
-            let packet = talk.client(flag::ACK | flag::PSH, &hello);
+            let packet = talk.client(TcpHeader::ACK | TcpHeader::PSH, &hello);
             let (verdict, injected) = talk.show(&mut adversary, 0, &packet);
             assert_eq!((verdict, injected.len()), (Verdict::Drop, 2));
             let (seq, ack, flags, ..) = fields(&injected[0].ip);
@@ -343,17 +344,17 @@ mod tests {
             assert_eq!((injected[1].direction, seq), (Direction::Outbound, before.next[0]));
             // Nothing of the connection passes any more, and resets are not answered by resets.
             assert_eq!(
-                talk.show(&mut adversary, 1, &talk.clone().server(flag::ACK, b"x")),
+                talk.show(&mut adversary, 1, &talk.clone().server(TcpHeader::ACK, b"x")),
                 (Verdict::Drop, vec![])
             );
             assert_eq!(
-                talk.show(&mut adversary, 1, &talk.clone().client(flag::RST, b"")),
+                talk.show(&mut adversary, 1, &talk.clone().client(TcpHeader::RST, b"")),
                 (Verdict::Drop, vec![])
             );
             // Collateral: the same two hosts, another name.
             let mut other = Talk { client_port: 50_001, ..before };
             other.handshake(&mut adversary, 2);
-            let fine = other.client(flag::ACK, &super::super::testing::hello("fine.example"));
+            let fine = other.client(TcpHeader::ACK, &super::super::testing::hello("fine.example"));
             assert_eq!(other.show(&mut adversary, 2, &fine), (Verdict::Pass, vec![]));
         }
     }
@@ -365,7 +366,7 @@ mod tests {
         let mut adversary = config(&text).build(1);
         let mut talk = Talk::v4(80);
         talk.handshake(&mut adversary, 0);
-        let packet = talk.client(flag::ACK, &http("/", "blocked.example"));
+        let packet = talk.client(TcpHeader::ACK, &http("/", "blocked.example"));
         let (verdict, injected) = talk.show(&mut adversary, 0, &packet);
         assert_eq!(verdict, Verdict::Pass);
         let to_client: Vec<_> = injected[..3].iter().map(|i| fields(&i.ip)).collect();
@@ -384,7 +385,7 @@ mod tests {
             let mut adversary = config(&text).build(2);
             let mut talk = Talk::v4(443);
             talk.handshake(&mut adversary, 0);
-            let packet = talk.client(flag::ACK, &hello("blocked.example"));
+            let packet = talk.client(TcpHeader::ACK, &hello("blocked.example"));
             talk.show(&mut adversary, 0, &packet).1
         };
         let (_, _, flags, window, _, ip_id, df) = fields(&first("'packetlogic-egypt'")[0].ip);
@@ -411,12 +412,12 @@ mod tests {
         let mut adversary = config.build(0);
         let mut talk = Talk::v4(80);
         talk.handshake(&mut adversary, 0);
-        let packet = talk.client(flag::ACK, &http("/", "blocked.example"));
+        let packet = talk.client(TcpHeader::ACK, &http("/", "blocked.example"));
         assert!(!talk.show(&mut adversary, 0, &packet).1.is_empty());
         let second = 1_000_000_000;
         let mut next = Talk { client_port: 50_100, ..Talk::v4(80) };
         let (verdict, injected) =
-            next.clone().show(&mut adversary, 89 * second, &next.client(flag::SYN, b""));
+            next.clone().show(&mut adversary, 89 * second, &next.client(TcpHeader::SYN, b""));
         assert_eq!(verdict, Verdict::Pass);
         // A SYN expects RST/ACK with its own number acknowledged.
         let (_, ack, flags, ..) = fields(&injected[0].ip);

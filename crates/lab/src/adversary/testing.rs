@@ -1,13 +1,14 @@
 //! For tests: a conversation's packets, and what an adversary makes of them.
 
+use daylight_packet::TcpHeader;
 use std::net::IpAddr;
 
 use daylight_protocols::testing::tls::{ClientHello, records};
 
-use super::build::{self, Stamp, Tcp};
-use super::packet::{Packet, flag};
+use super::packet::{Packet, checksums_hold};
 use super::{Adversary, Injected, Out, Verdict};
 use crate::hop::Direction;
+use daylight_packet::build::{self, Stamp, Tcp};
 
 /// A TCP conversation; sequence numbers move on as it goes.
 #[derive(Clone, Debug)]
@@ -52,7 +53,7 @@ impl Talk {
     fn send(&mut self, side: usize, flags: u8, payload: &[u8]) -> Vec<u8> {
         let ends = [(self.client_address, self.client_port), (self.server_address, self.server_port)];
         let ((source, source_port), (destination, destination_port)) = (ends[side], ends[1 - side]);
-        let ack = if flags & flag::ACK == 0 { 0 } else { self.next[1 - side] };
+        let ack = if flags & TcpHeader::ACK == 0 { 0 } else { self.next[1 - side] };
         let bytes = build::tcp(&Tcp {
             source,
             destination,
@@ -67,7 +68,7 @@ impl Talk {
             payload,
             ..Tcp::default()
         });
-        let marks = u32::from(flags & flag::SYN != 0) + u32::from(flags & flag::FIN != 0);
+        let marks = u32::from(flags & TcpHeader::SYN != 0) + u32::from(flags & TcpHeader::FIN != 0);
         self.next[side] += payload.len() as u32 + marks;
         bytes
     }
@@ -91,9 +92,9 @@ impl Talk {
     /// SYN, SYN/ACK and ACK, shown to the adversary, which must let them pass.
     pub(crate) fn handshake(&mut self, adversary: &mut Adversary, now_ns: u64) {
         let packets = [
-            self.client(flag::SYN, b""),
-            self.server(flag::SYN | flag::ACK, b""),
-            self.client(flag::ACK, b""),
+            self.client(TcpHeader::SYN, b""),
+            self.server(TcpHeader::SYN | TcpHeader::ACK, b""),
+            self.client(TcpHeader::ACK, b""),
         ];
         for bytes in packets {
             assert_eq!(self.show(adversary, now_ns, &bytes), (Verdict::Pass, vec![]));
@@ -111,7 +112,7 @@ impl Talk {
         let mut out = Out::default();
         let verdict = adversary.packet(now_ns, self.direction(&packet), &packet, &mut out);
         for injected in &out.injected {
-            assert!(build::checksums_hold(&injected.ip), "{injected:?}");
+            assert!(checksums_hold(&injected.ip), "{injected:?}");
             let way = Packet::from_ip(&injected.ip).unwrap();
             assert_eq!(self.direction(&way), injected.direction, "{injected:?}");
         }

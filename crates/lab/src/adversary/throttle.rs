@@ -172,8 +172,8 @@ impl InPath for Throttle {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::adversary::packet::flag;
     use crate::adversary::testing::{Talk, hello};
+    use daylight_packet::TcpHeader;
 
     const SECOND: u64 = 1_000_000_000;
     const TWITTER: &str = "match.sni = ['*t.co*', 'twimg.com', 'twitter.com']\n";
@@ -185,11 +185,11 @@ mod tests {
     /// Bytes of the server's that get through in ten seconds at full speed, and the longest wait.
     fn download(adversary: &mut Adversary, talk: &mut Talk, name: &'static str) -> (usize, u64) {
         talk.handshake(adversary, 0);
-        let hello = talk.client(flag::ACK, &hello(name));
+        let hello = talk.client(TcpHeader::ACK, &hello(name));
         let _ = talk.show(adversary, 0, &hello);
         let (mut passed, mut wait) = (0, 0);
         for i in 0..10_000 {
-            let bytes = talk.server(flag::ACK, &[0; 1000]);
+            let bytes = talk.server(TcpHeader::ACK, &[0; 1000]);
             match talk.show(adversary, i * SECOND / 1000, &bytes).0 {
                 Verdict::Pass => passed += bytes.len(),
                 Verdict::Delay(ns) => {
@@ -234,12 +234,12 @@ mod tests {
             let mut adversary = adversary("");
             let mut talk = Talk::v4(443);
             talk.handshake(&mut adversary, 0);
-            let first = talk.client(flag::ACK, &junk);
+            let first = talk.client(TcpHeader::ACK, &junk);
             assert_eq!(talk.show(&mut adversary, 0, &first).0, Verdict::Pass);
-            let hello = talk.client(flag::ACK, &hello("twitter.com"));
+            let hello = talk.client(TcpHeader::ACK, &hello("twitter.com"));
             let _ = talk.show(&mut adversary, 0, &hello);
             let dropped = (0..100).any(|_| {
-                let bytes = talk.server(flag::ACK, &[0; 1000]);
+                let bytes = talk.server(TcpHeader::ACK, &[0; 1000]);
                 talk.show(&mut adversary, 1, &bytes).0 == Verdict::Drop
             });
             assert_eq!(dropped, slow);

@@ -1,12 +1,13 @@
 //! What sets an adversary off: a Host header, a server name, a word in a URL, an address.
 
 use daylight_flow::{Piece, Reassembler, ReassemblyCounters};
+use daylight_packet::TcpHeader;
 use serde::{Deserialize, Serialize};
 
 use super::flows::{FlowId, Flows};
 use super::names::{Names, Prefix};
 use super::observe;
-use super::packet::{Packet, flag};
+use super::packet::Packet;
 use crate::hop::Direction;
 
 /// What an adversary looks for. Several kinds may be given; one of them is enough.
@@ -96,7 +97,7 @@ impl Trigger {
             watched.done = true;
             return find(packet.destination.to_string());
         }
-        if segment.has(flag::SYN) {
+        if segment.has(TcpHeader::SYN) {
             watched.stream.syn(segment.seq);
         }
         if segment.payload.is_empty() {
@@ -107,7 +108,7 @@ impl Trigger {
             Reassembly::None => self.config.read(segment.payload),
             Reassembly::Stream => {
                 let prefix = &mut watched.prefix;
-                let seq = segment.seq.wrapping_add(u32::from(segment.has(flag::SYN)));
+                let seq = segment.seq.wrapping_add(u32::from(segment.has(TcpHeader::SYN)));
                 watched.stream.push(seq, segment.payload, 0, true, &mut self.counters, &mut |piece| {
                     if let Piece::Bytes(bytes) = piece {
                         let room = PREFIX_BYTES_MAX.saturating_sub(prefix.len());
@@ -158,8 +159,9 @@ mod tests {
     fn found(reassembly: Reassembly, config: &Match, port: u16, segments: &[&[u8]]) -> Option<String> {
         let mut trigger = Trigger::new(config.clone(), reassembly);
         let mut talk = Talk::v4(port);
-        let mut packets = vec![talk.client(flag::SYN, b""), talk.server(flag::SYN | flag::ACK, b"")];
-        packets.extend(segments.iter().map(|s| talk.client(flag::ACK | flag::PSH, s)));
+        let mut packets =
+            vec![talk.client(TcpHeader::SYN, b""), talk.server(TcpHeader::SYN | TcpHeader::ACK, b"")];
+        packets.extend(segments.iter().map(|s| talk.client(TcpHeader::ACK | TcpHeader::PSH, s)));
         packets.iter().find_map(|bytes| {
             let packet = Packet::from_ip(bytes).unwrap();
             let direction = talk.direction(&packet);
@@ -204,7 +206,7 @@ mod tests {
         let by_address = Match { prefixes: vec!["198.51.100.0/24".parse().unwrap()], ..Match::default() };
         assert_eq!(found(Reassembly::None, &by_address, 1, &[]).as_deref(), Some("198.51.100.7"));
         let mut trigger = Trigger::new(config(), Reassembly::Stream);
-        let bytes = Talk::v4(443).client(flag::ACK, &hello("blocked.example"));
+        let bytes = Talk::v4(443).client(TcpHeader::ACK, &hello("blocked.example"));
         let packet = Packet::from_ip(&bytes).unwrap();
         assert_eq!(trigger.check(0, Direction::Inbound, &packet), None);
     }

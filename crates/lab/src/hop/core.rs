@@ -10,7 +10,7 @@ use super::Direction;
 use super::impairment::{Fate, Impairment, Line};
 use super::large;
 use crate::adversary::packet::{ETHERNET_BYTES, Packet};
-use crate::adversary::{Adversary, AdversaryCounters, Injected, Out, Verdict, build};
+use crate::adversary::{Adversary, AdversaryCounters, Injected, Out, Verdict, icmp};
 
 /// How a link behaves.
 #[derive(Default)]
@@ -211,7 +211,7 @@ impl Core {
                 counters.too_long += 1;
                 if !line.impairment().mtu_silent
                     && let Some(packet) = Packet::from_frame(&frame.bytes)
-                    && let Some(ip) = build::too_big(&packet, mtu)
+                    && let Some(ip) = icmp::too_big(&packet, mtu)
                 {
                     let back = direction.reverse();
                     let stage = match back {
@@ -316,7 +316,9 @@ fn wrap(trigger: &[u8], back: bool, ip: &[u8]) -> RawFrame {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::adversary::packet::checksums_hold;
     use crate::adversary::{InPath, OnPath};
+    use daylight_packet::build;
 
     const MS: u64 = 1_000_000;
 
@@ -438,7 +440,7 @@ mod tests {
             (packet.protocol, &packet.ip[20..22], &packet.ip[26..28]),
             (1, &[3, 4][..], &600_u16.to_be_bytes()[..])
         );
-        assert!(build::checksums_hold(packet.ip));
+        assert!(checksums_hold(packet.ip));
         let mut core =
             Core::new(HopConfig { outbound: Impairment { mtu_silent: true, ..line }, ..Default::default() });
         core.push(0, Direction::Outbound, frame(1, 1000));

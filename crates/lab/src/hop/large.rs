@@ -6,8 +6,8 @@
 
 use daylight_capture::raw_socket::{Offload, RawFrame};
 
-use crate::adversary::build::{fold, ones_sum};
 use crate::adversary::packet::{ETHERNET_BYTES, Packet, Transport};
+use daylight_packet::build::{fold, ones_sum};
 
 /// Cuts a large frame; gives it back as it is if it is not one, or none that is known.
 pub fn cut(frame: RawFrame) -> Vec<RawFrame> {
@@ -137,7 +137,8 @@ pub fn complete(frame: &mut RawFrame) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::adversary::build::{self, Tcp};
+    use crate::adversary::packet::checksums_hold;
+    use daylight_packet::build::{self, Tcp};
     use std::net::IpAddr;
 
     fn large(addresses: [&str; 2], payload: usize) -> RawFrame {
@@ -172,7 +173,7 @@ mod tests {
             for (i, mut piece) in pieces.into_iter().enumerate() {
                 complete(&mut piece);
                 let packet = Packet::from_frame(&piece.bytes).unwrap();
-                assert!(build::checksums_hold(packet.ip), "{addresses:?} {i}");
+                assert!(checksums_hold(packet.ip), "{addresses:?} {i}");
                 let Transport::Tcp(segment) = packet.transport else { panic!("not TCP") };
                 assert_eq!(segment.seq, (u32::MAX - 1000).wrapping_add(i as u32 * 1448));
                 // CWR on the first only; PSH and FIN on the last only.
@@ -199,7 +200,7 @@ mod tests {
             for (i, mut piece) in cut(RawFrame { offload, bytes }).into_iter().enumerate() {
                 complete(&mut piece);
                 let packet = Packet::from_frame(&piece.bytes).unwrap();
-                assert!(build::checksums_hold(packet.ip), "{address} {i}");
+                assert!(checksums_hold(packet.ip), "{address} {i}");
                 let datagram = packet.udp().unwrap();
                 assert_eq!((datagram.ports, datagram.payload.len()), ([5, 443], [1200, 1200, 500][i]));
                 payload.extend_from_slice(datagram.payload);
