@@ -130,7 +130,7 @@ fn test() -> Result<()> {
     // The fuzz harness runs its seeds and every input that once failed.
     cargo("fuzz seeds", &["test", "--manifest-path", "fuzz/Cargo.toml"])?;
     // Last, so that its closing lines are the run's.
-    cargo("tests", &["test", "--workspace"])
+    cargo("tests", &["test", "--workspace", "--no-fail-fast"])
 }
 
 /// Licences, sources and bans. Advisories need a database from the network: where it can be had, they are checked too.
