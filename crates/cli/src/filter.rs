@@ -36,11 +36,10 @@ fn checked(args: &FilterCheck) -> Result<ExitCode> {
     let mut text = Vec::new();
     writeln!(
         text,
-        "{}: {}, {}; {} otherwise",
+        "{}: {}, {}",
         policy.name(),
         counted(policy.rules().len(), "rule"),
-        counted(policy.lists().len(), "list"),
-        policy.default().name()
+        counted(policy.lists().len(), "list")
     )?;
     let report = check(&policy, now_ns());
     write!(text, "{report}")?;
@@ -64,7 +63,7 @@ fn dry_run(policy: &Policy, counter: &Counter, text: &mut Vec<u8>) -> io::Result
     for (rule, (name, count)) in policy.rules().iter().zip(counter.rules()) {
         row(name, rule.action.name(), count)?;
     }
-    row("(none of them)", policy.default().name(), counter.default())
+    row("(none of them)", "allow", counter.others())
 }
 
 struct Counting<'a>(&'a mut Counter);

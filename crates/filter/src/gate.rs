@@ -10,12 +10,12 @@ use daylight_expr::{Knowledge, Row, Schema, ValueRef};
 use daylight_inspect::{ColumnId, Config, FlowRecord, Live, LivePacket, RecordSchema, RecordSink};
 use daylight_packet::build::{Stamp, udp};
 use daylight_packet::{Batch, TransportKind};
+use daylight_policy::audit::{Counts, Tally, Text, Timestamp};
 use daylight_policy::{
     Decision, Early, FieldSet, FlowState, Judge, Limiter, Load, Owner, Policy, Rule, Stage, Verdict,
 };
 use daylight_protocols::{ProtocolId, common};
 
-use crate::account::{Stopped, Totals};
 use crate::kernel::Fate;
 use crate::notice::{self, Notice, Refusal};
 use crate::question::{self, Kind, Question};
@@ -113,7 +113,7 @@ pub struct Gate {
     live: Live,
     rules: Rules,
     /// What rules stopped since it was last taken.
-    pub totals: Totals,
+    pub tally: Tally,
 }
 
 /// The policy's part, which is exchanged on a reload.
@@ -145,7 +145,7 @@ impl Gate {
             dns_query: field("dns.query"),
             page,
         };
-        Self { live: Live::new(Arc::new(config), source), rules, totals: Totals::default() }
+        Self { live: Live::new(Arc::new(config), source), rules, tally: Tally::default() }
     }
 
     /// The policy in force.
@@ -174,10 +174,10 @@ impl Gate {
     ) {
         outcomes.clear();
         outcomes.resize(batch.frames.len(), Outcome::Pass);
-        let Self { live, rules, totals } = self;
+        let Self { live, rules, tally } = self;
         let (mut rulings, mut ended) = (Vec::new(), Ended::default());
         live.packets(batch, &mut ended, |packet| {
-            let outcome = rules.packet(packet, notices, &mut rulings, totals);
+            let outcome = rules.packet(packet, notices, &mut rulings, tally);
             if let Some(of_frame) = outcomes.get_mut(packet.frame()) {
                 *of_frame = outcome;
             }
@@ -237,7 +237,7 @@ impl Rules {
         packet: &mut LivePacket<'_>,
         notices: &mut Vec<Notice>,
         rulings: &mut Vec<Ruling>,
-        totals: &mut Totals,
+        tally: &mut Tally,
     ) -> Outcome {
         let mut note = Note::unpack(packet.note());
         if note.epoch != self.epoch {
@@ -247,11 +247,11 @@ impl Rules {
             State::Allowed => return Outcome::Settled(Fate::Allowed),
             State::Dropped => return Outcome::Settled(Fate::Dropped),
             State::Rejected => return Outcome::Settled(Fate::Rejected),
-            State::Limited => return self.limited(packet, note.rule, false),
+            State::Limited => return self.limited(packet, note.rule, false, tally),
             State::Open | State::Asking => {}
         }
         if question::asks_many(packet.protocol()) {
-            return self.asking(packet, note, notices, rulings, totals);
+            return self.asking(packet, note, notices, rulings, tally);
         }
         let packets = packet.packets();
         let stamp = packet.stamp();
@@ -277,7 +277,7 @@ impl Rules {
             Verdict::Allow => (State::Allowed, Outcome::Settled(Fate::Allowed)),
             Verdict::Drop => (State::Dropped, Outcome::Settled(Fate::Dropped)),
             Verdict::Reject => (State::Rejected, Outcome::Settled(Fate::Rejected)),
-            Verdict::Limit(_) => (State::Limited, self.limited(packet, note.rule, packets == 1)),
+            Verdict::Limit(_) => (State::Limited, self.limited(packet, note.rule, packets == 1, tally)),
         };
         note.state = state;
         packet.set_note(note.pack());
@@ -289,7 +289,7 @@ impl Rules {
         }
         if matches!(verdict, Verdict::Drop | Verdict::Reject) {
             let target = record.text(common::HOSTNAME).or(record.resolved_name.as_deref());
-            totals.add(rule_name(&policy, rule), target, stopped(packet));
+            count(tally, &policy, rule, target, packet, 1);
         }
         // That nothing forbids it is no news.
         if rule.is_some() || verdict != Verdict::Allow {
@@ -305,7 +305,7 @@ impl Rules {
         mut note: Note,
         notices: &mut Vec<Notice>,
         rulings: &mut Vec<Ruling>,
-        totals: &mut Totals,
+        tally: &mut Tally,
     ) -> Outcome {
         if note.state != State::Asking {
             note.state = State::Asking;
@@ -341,11 +341,11 @@ impl Rules {
             Verdict::Allow => return Outcome::Pass,
             Verdict::Limit(_) => {
                 let rule = rule.and_then(|rule| u16::try_from(rule).ok());
-                return self.limited(packet, rule, packet.packets() == 1);
+                return self.limited(packet, rule, packet.packets() == 1, tally);
             }
             Verdict::Drop | Verdict::Reject => {}
         }
-        totals.add(rule_name(&policy, rule), Some(&question.name), stopped(packet));
+        count(tally, &policy, rule, Some(&question.name), packet, 1);
         let rule_of = |rule: u32| policy.rules().get(rule as usize);
         let outcome = match (verdict, rule.and_then(rule_of)) {
             (Verdict::Reject, Some(rule)) => self.refuse(packet, &question, rule, &mut note, notices),
@@ -370,11 +370,11 @@ impl Rules {
         notices: &mut Vec<Notice>,
     ) -> Outcome {
         let refusal = Refusal {
-            rule: &rule.name,
-            reason: &rule.reason,
-            authority: &rule.authority,
+            rule: rule.name.as_str(),
+            reason: rule.reason.as_str(),
+            authority: rule.authority.as_str(),
             until: &rule.expires,
-            appeal: rule.appeal.as_deref(),
+            appeal: rule.appeal.as_ref().map(Text::as_str),
             page: self.page.as_deref(),
             basis: notice::Basis::Operator,
         };
@@ -409,10 +409,16 @@ impl Rules {
         Outcome::Settled(Fate::Dropped)
     }
 
-    fn limited(&mut self, packet: &LivePacket<'_>, rule: Option<u16>, first: bool) -> Outcome {
+    fn limited(
+        &mut self,
+        packet: &LivePacket<'_>,
+        rule: Option<u16>,
+        first: bool,
+        tally: &mut Tally,
+    ) -> Outcome {
         let policy = self.judge.policy();
         let found = rule.and_then(|rule| policy.rules().get(usize::from(rule)));
-        let (Some(rule), Some(Verdict::Limit(limit))) = (rule, found.and_then(|rule| rule.action.verdict()))
+        let (Some(at), Some(Verdict::Limit(limit))) = (rule, found.and_then(|rule| rule.action.verdict()))
         else {
             return Outcome::Pass;
         };
@@ -420,20 +426,30 @@ impl Rules {
         let owner = Owner::of(limit.per, packet.flow_hash(), client.ip());
         let load =
             Load { bytes: packet.packet().frame_len.into(), packets: 1, connections: u64::from(first) };
-        if self.limiter.admit(rule.into(), &limit, owner, load, packet.packet().ts_ns) {
+        if self.limiter.admit(at.into(), &limit, owner, load, packet.packet().ts_ns) {
             Outcome::Pass
         } else {
+            // The flow goes on; names would tell no more than the rule does.
+            count(tally, policy, Some(at.into()), None, packet, 0);
             Outcome::Drop
         }
     }
 }
 
-fn rule_name(policy: &Policy, rule: Option<u32>) -> &str {
-    rule.and_then(|rule| policy.rules().get(rule as usize)).map_or("(default)", |rule| &rule.name)
-}
-
-fn stopped(packet: &LivePacket<'_>) -> Stopped {
-    Stopped { flows: 1, packets: 1, bytes: packet.packet().frame_len.into() }
+/// Counts what a rule stopped. Whatever stops something is a rule: nothing else of a policy can.
+fn count(
+    tally: &mut Tally,
+    policy: &Policy,
+    rule: Option<u32>,
+    name: Option<&str>,
+    packet: &LivePacket<'_>,
+    flows: u64,
+) {
+    let Some(rule) = rule.and_then(|rule| policy.rules().get(rule as usize)) else { return };
+    let packet = packet.packet();
+    let Ok(now) = Timestamp::from_unix_s(packet.ts_ns / 1_000_000_000) else { return };
+    let counts = Counts { flows, packets: 1, bytes: packet.frame_len.into() };
+    tally.add(now, policy.name(), &rule.name, policy.target(rule, name), counts);
 }
 
 fn stage(packet: &LivePacket<'_>, packets: u64) -> Stage {

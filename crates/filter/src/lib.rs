@@ -4,7 +4,6 @@
 //! forbids it, and the reset that ends the connection which the latter answered.
 #![forbid(unsafe_code)]
 
-pub mod account;
 pub mod daemon;
 pub mod gate;
 pub mod kernel;

@@ -10,8 +10,8 @@ use daylight_capture::nfqueue::{Bits, Error, Queue, Verdict};
 use daylight_inspect::Config;
 use daylight_packet::{Batch, Frame, LinkType};
 use daylight_policy::Policy;
+use daylight_policy::audit::Tally;
 
-use crate::account::Totals;
 use crate::gate::{Gate, Outcome, Witness};
 use crate::kernel::{Fate, MarkBits};
 use crate::send::NoticeSender;
@@ -24,7 +24,7 @@ pub struct Shared {
     policy: RwLock<Arc<Policy>>,
     /// Counts policies, so that workers see that there is another without taking the lock.
     loads: AtomicU64,
-    totals: Mutex<Totals>,
+    tally: Mutex<Tally>,
     /// The filter is to end; the workers are to.
     ending: AtomicBool,
     stop: AtomicBool,
@@ -57,7 +57,7 @@ impl Shared {
         Self {
             policy: RwLock::new(policy),
             loads: AtomicU64::new(0),
-            totals: Mutex::default(),
+            tally: Mutex::default(),
             ending: AtomicBool::new(false),
             stop: AtomicBool::new(false),
             counters: Counters::default(),
@@ -76,8 +76,8 @@ impl Shared {
     }
 
     /// Takes what was counted since it was last taken.
-    pub fn take_totals(&self) -> Totals {
-        std::mem::take(&mut *self.totals.lock().unwrap_or_else(PoisonError::into_inner))
+    pub fn take_tally(&self) -> Tally {
+        std::mem::take(&mut *self.tally.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Asks the filter to end. Its rules leave the kernel first, then its workers stop.
@@ -168,9 +168,9 @@ impl<W: Witness> Worker<W> {
                 counter.fetch_add(1, Ordering::Relaxed);
             }
             self.queue.send()?;
-            if !gate.totals.is_empty() {
-                let totals = std::mem::take(&mut gate.totals);
-                shared.totals.lock().unwrap_or_else(PoisonError::into_inner).merge(totals);
+            if !gate.tally.is_empty() {
+                let tally = std::mem::take(&mut gate.tally);
+                shared.tally.lock().unwrap_or_else(PoisonError::into_inner).merge(tally);
             }
             let flows = gate.flows() as u64;
             shared.counters.flows.fetch_add(flows.wrapping_sub(followed), Ordering::Relaxed);

@@ -10,7 +10,7 @@ use std::fmt;
 use daylight_expr::Program;
 
 use crate::policy::Policy;
-use crate::rule::{Condition, Match, Rule};
+use crate::rule::{Condition, Match, Rule, Verdict};
 
 /// How long before its end a rule is said to expire soon, in nanoseconds: 30 days.
 pub const SOON_NS: i64 = 30 * 86_400 * 1_000_000_000;
@@ -118,7 +118,7 @@ impl<'a> Checker<'a> {
     }
 
     fn warn(&mut self, kind: Kind, rule: &Rule, message: String) {
-        self.add(Severity::Warning, kind, &rule.name, rule.line, message);
+        self.add(Severity::Warning, kind, rule.name.as_str(), rule.line, message);
     }
 
     fn condition(&mut self, rule: &Rule) {
@@ -151,7 +151,7 @@ impl<'a> Checker<'a> {
                 "it expires soon ({}). Ask {} whether it is still needed",
                 rule.expires, rule.authority
             );
-            self.add(Severity::Note, Kind::ExpiresSoon, &rule.name, rule.line, message);
+            self.add(Severity::Note, Kind::ExpiresSoon, rule.name.as_str(), rule.line, message);
         }
     }
 
@@ -174,7 +174,7 @@ impl<'a> Checker<'a> {
                 .collect();
             if possible && let Some(by) = shadowing(rule, &earlier) {
                 let names: Vec<String> =
-                    by.iter().map(|rule| format!("{:?} (line {})", rule.name, rule.line)).collect();
+                    by.iter().map(|rule| format!("{:?} (line {})", rule.name.as_str(), rule.line)).collect();
                 let how = match self.policy.matching() {
                     Match::First => "stand before it",
                     Match::All => "are as strict or stricter",
@@ -187,14 +187,11 @@ impl<'a> Checker<'a> {
                 self.warn(Kind::Shadowed, rule, message);
                 continue;
             }
-            let same = |other: &&Rule| other.action.verdict() == Some(self.policy.default());
+            let same = |other: &&Rule| other.action.verdict() == Some(Verdict::Allow);
             if ordered.get(at..).is_some_and(|rest| rest.iter().all(same)) {
-                let message = format!(
-                    "it has no effect: {} is the policy's default, and no rule after it says otherwise. Remove it, or \
-                     move it before the rule that it is an exception to",
-                    rule.action.name()
-                );
-                self.warn(Kind::NoEffect, rule, message);
+                let message = "it has no effect: what no rule speaks of is allowed, and no rule after it says otherwise. \
+                     Remove it, or move it before the rule that it is an exception to";
+                self.warn(Kind::NoEffect, rule, message.to_owned());
             }
         }
     }

@@ -29,14 +29,14 @@ impl Count {
 pub struct Counter {
     judge: Judge,
     rules: Vec<Count>,
-    default: Count,
+    others: Count,
 }
 
 impl Counter {
     /// For a policy.
     pub fn new(policy: Arc<Policy>) -> Self {
         let rules = vec![Count::default(); policy.rules().len()];
-        Self { judge: Judge::new(policy), rules, default: Count::default() }
+        Self { judge: Judge::new(policy), rules, others: Count::default() }
     }
 
     /// Adds a flow.
@@ -49,7 +49,7 @@ impl Counter {
             }
         }
         if decided.is_none() {
-            self.default.add(bytes);
+            self.others.add(bytes);
         }
     }
 
@@ -64,7 +64,7 @@ impl Counter {
     }
 
     /// What no rule spoke of.
-    pub fn default(&self) -> Count {
-        self.default
+    pub fn others(&self) -> Count {
+        self.others
     }
 }

@@ -76,11 +76,11 @@ impl Policy {
                         format!("it is outside its hours ({}, {})", hours.join("; "), self.timezone())
                     }
                 });
-                let (name, line, action) = (rule.name.clone(), rule.line, rule.action.name());
+                let (name, line, action) = (rule.name.to_string(), rule.line, rule.action.name());
                 RuleExplanation { rule: name, line, action, inert, holds, why }
             })
             .collect();
-        let mut decided = Some((self.default(), None));
+        let mut decided = Some((Verdict::Allow, None));
         for index in &self.order {
             let at = *index as usize;
             let (Some(found), Some(rule)) = (rules.get(at), self.rules().get(at)) else { continue };
@@ -174,7 +174,7 @@ impl fmt::Display for Explanation {
         };
         match self.decided {
             None => writeln!(f, "undecided: a rule that would have the say may still come to hold ({order})"),
-            Some((verdict, None)) => writeln!(f, "{}: no rule holds, the policy's default", verdict.name()),
+            Some((verdict, None)) => writeln!(f, "{}: no rule holds", verdict.name()),
             Some((verdict, Some(at))) => {
                 let name = self.rules.get(at as usize).map_or("", |rule| &rule.rule);
                 writeln!(f, "{}: by {name} ({order})", verdict.name())

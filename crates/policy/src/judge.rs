@@ -96,10 +96,10 @@ impl Judge {
         loop {
             let at = (state.at & !ASKED) as usize;
             let Some(&index) = order.get(at) else {
-                return Decision::Decided { verdict: self.policy.default(), rule: None };
+                return Decision::Decided { verdict: Verdict::Allow, rule: None };
             };
             let Some(rule) = self.policy.rules().get(index as usize) else {
-                return Decision::Decided { verdict: self.policy.default(), rule: None };
+                return Decision::Decided { verdict: Verdict::Allow, rule: None };
             };
             if self.in_force.get(index as usize) == Some(&true) {
                 if state.at & ASKED != 0 && !rule.reads.meets(changed) {
@@ -128,7 +128,7 @@ impl Judge {
         match self.decide(row, now_ns, FieldSet::ALL, &mut FlowState::default()) {
             Decision::Decided { verdict, rule } => (verdict, rule),
             // A row that keeps something back all the same: nothing is done on a guess.
-            Decision::Undecided { .. } => (self.policy.default(), None),
+            Decision::Undecided { .. } => (Verdict::Allow, None),
         }
     }
 

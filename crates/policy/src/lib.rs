@@ -29,6 +29,7 @@ mod rate;
 mod read;
 mod rule;
 mod schedule;
+mod told;
 
 pub use check::{Finding, Kind, Report, SOON_NS, Severity, check};
 pub use counter::{Count, Counter};

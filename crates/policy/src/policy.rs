@@ -9,6 +9,7 @@ use daylight_expr::{ErrorKind, List, Span, compile};
 use daylight_inspect::RecordSchema;
 use jiff::tz::TimeZone;
 
+use crate::audit::{Digest, Label};
 use crate::error::{LoadError, Problem};
 use crate::fields::{FieldSet, Fields};
 use crate::list::{self, LIST_BYTES_MAX, ListKind, ListSpec, NamedList};
@@ -55,9 +56,8 @@ impl Files for HashMap<PathBuf, Vec<u8>> {
 /// between threads.
 #[derive(Debug)]
 pub struct Policy {
-    name: String,
+    name: Label,
     matching: Match,
-    default: Verdict,
     pub(crate) zone: TimeZone,
     rules: Vec<Rule>,
     lists: Vec<NamedList>,
@@ -65,7 +65,7 @@ pub struct Policy {
     /// The rules with a verdict in the order in which they have the say.
     pub(crate) order: Box<[u32]>,
     pub(crate) serial: u32,
-    digest: [u8; 32],
+    digest: Digest,
 }
 
 /// Tells policies of one process apart.
@@ -127,9 +127,9 @@ impl Policy {
                 Err(problem) => problems.push(problem),
             }
         }
-        if !problems.is_empty() {
+        let (Some(name), true) = (draft.name, problems.is_empty()) else {
             return Err(LoadError::new(problems));
-        }
+        };
         let fields =
             Fields::new(rules.iter().filter_map(|rule| rule.condition.program()).flat_map(|program| {
                 program.fields().iter().copied().zip(program.field_names().map(Box::from))
@@ -147,32 +147,26 @@ impl Policy {
             order.sort_by_key(rank);
         }
         Ok(Self {
-            name: draft.name,
+            name,
             matching: draft.matching,
-            default: draft.default.into(),
             zone: draft.zone,
             rules,
             lists,
             fields,
             order: order.into(),
             serial: SERIAL.fetch_add(1, Ordering::Relaxed),
-            digest: sha256(text.as_bytes()),
+            digest: Digest::of(text.as_bytes()),
         })
     }
 
     /// By which people know it.
-    pub fn name(&self) -> &str {
+    pub fn name(&self) -> &Label {
         &self.name
     }
 
     /// Which of several rules that hold has the say.
     pub fn matching(&self) -> Match {
         self.matching
-    }
-
-    /// What becomes of flows that no rule speaks of.
-    pub fn default(&self) -> Verdict {
-        self.default
     }
 
     /// The rules, in the file's order: rules are known by their places here.
@@ -191,7 +185,7 @@ impl Policy {
     }
 
     /// SHA-256 of the file. The lists have their own.
-    pub fn digest(&self) -> [u8; 32] {
+    pub fn digest(&self) -> Digest {
         self.digest
     }
 
@@ -229,18 +223,32 @@ impl Source<'_> {
                         ErrorKind::Constant(_) if text == "false" => "leave the rule out".to_owned(),
                         _ => error.advice().unwrap_or_default().to_owned(),
                     };
-                    let message = format!("in the condition of {:?}: {error}", draft.name);
+                    let name = draft.name.as_ref().map_or("", Label::as_str);
+                    let message = format!("in the condition of {name:?}: {error}");
                     return Err(Problem::new(self.file, self.text, place, message, error.beside(), &help));
                 }
             },
         };
+        if let Err(error) = condition.told() {
+            return Err(Problem::new(
+                self.file,
+                self.text,
+                *at,
+                error.to_string(),
+                "",
+                "put hosts into a [[list]]",
+            ));
+        }
+        let (Some(name), Some(reason), Some(authority)) = (draft.name, draft.reason, draft.authority) else {
+            return Ok(None);
+        };
         Ok(Some(Rule {
-            name: draft.name,
+            name,
             line: draft.line,
             condition,
             action: draft.action,
-            reason: draft.reason,
-            authority: draft.authority,
+            reason,
+            authority,
             expires_ns: draft.expires_ns,
             expires: draft.expires,
             appeal: draft.appeal,
@@ -250,14 +258,14 @@ impl Source<'_> {
     }
 }
 
-type Loaded = ([u8; 32], Arc<List>, Arc<list::ListReport>);
+type Loaded = (Digest, Arc<List>, Arc<list::ListReport>);
 
 fn load_list(spec: &ListSpec, files: &dyn Files, previous: Option<&Policy>) -> Result<Loaded, String> {
     let bytes = files.read(&spec.file, LIST_BYTES_MAX).map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => "there is no such file; it is sought beside the policy".to_owned(),
         _ => error.to_string(),
     })?;
-    let digest = sha256(&bytes);
+    let digest = Digest::of(&bytes);
     let known = previous.into_iter().flat_map(|policy| &policy.lists).find(|known| {
         let (a, b) = (&known.spec, spec);
         known.digest == digest
@@ -277,12 +285,6 @@ fn empty(kind: ListKind) -> List {
         ListKind::Prefixes => List::networks([]),
         ListKind::Ja4 | ListKind::Sha256 | ListKind::Text => List::texts([""; 0]),
     }
-}
-
-fn sha256(bytes: &[u8]) -> [u8; 32] {
-    let mut digest = [0; 32];
-    digest.copy_from_slice(ring::digest::digest(&ring::digest::SHA256, bytes).as_ref());
-    digest
 }
 
 const _: () = {

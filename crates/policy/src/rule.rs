@@ -2,6 +2,7 @@
 
 use daylight_expr::Program;
 
+use crate::audit::{AuditError, Label, Text};
 use crate::fields::FieldSet;
 use crate::rate::Limit;
 use crate::schedule::Hours;
@@ -18,17 +19,6 @@ pub enum Match {
 
 impl Match {
     pub(crate) const NAMES: [(&'static str, Self); 2] = [("first", Self::First), ("all", Self::All)];
-}
-
-/// What becomes of flows that no rule speaks of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Default {
-    /// They pass.
-    Allow,
-    /// They are dropped.
-    Drop,
-    /// They are refused.
-    Reject,
 }
 
 /// What a rule does.
@@ -105,16 +95,6 @@ impl Verdict {
     }
 }
 
-impl From<Default> for Verdict {
-    fn from(default: Default) -> Self {
-        match default {
-            Default::Allow => Self::Allow,
-            Default::Drop => Self::Drop,
-            Default::Reject => Self::Reject,
-        }
-    }
-}
-
 /// When a rule applies.
 #[derive(Clone, Debug)]
 pub enum Condition {
@@ -134,13 +114,21 @@ impl Condition {
     pub fn source(&self) -> &str {
         self.program().map_or("true", Program::source)
     }
+
+    /// As the public log tells it: as it was written, but that other blanks are spaces there.
+    ///
+    /// # Errors
+    /// If it is too long for an entry.
+    pub(crate) fn told(&self) -> Result<Text, AuditError> {
+        Text::new(&self.source().replace(|c: char| c.is_control() && c != '\n', " "))
+    }
 }
 
-/// A rule.
+/// A rule. What people are told of it is of the public log's types: whatever loads can be accounted for.
 #[derive(Clone, Debug)]
 pub struct Rule {
     /// By which it is known.
-    pub name: String,
+    pub name: Label,
     /// Where it stands in the file, from 1.
     pub line: usize,
     /// When it applies.
@@ -148,15 +136,15 @@ pub struct Rule {
     /// What it does.
     pub action: Action,
     /// Why.
-    pub reason: String,
+    pub reason: Text,
     /// Who decided so.
-    pub authority: String,
+    pub authority: Text,
     /// From when on it no longer applies: nanoseconds since 1970.
     pub expires_ns: i64,
     /// The same as it was written: a date, which is the last day, or a time.
     pub expires: String,
     /// Where to appeal: a URL or an address.
-    pub appeal: Option<String>,
+    pub appeal: Option<Text>,
     /// When it is in force; always if empty.
     pub hours: Vec<Hours>,
     /// The fields that its condition reads.

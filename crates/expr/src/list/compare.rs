@@ -80,7 +80,7 @@ impl List {
                     if let Some(scope) = domains.get(rest.as_bytes())
                         && if whole { scope.itself } else { scope.below }
                     {
-                        return Some(rest.to_owned());
+                        return Some(if scope.itself { rest.to_owned() } else { format!("*.{rest}") });
                     }
                     rest = rest.split_once('.')?.1;
                 }

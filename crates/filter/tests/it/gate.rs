@@ -10,6 +10,7 @@ use daylight_filter::notice::Notice;
 use daylight_inspect::{Config, FlowRecord};
 use daylight_packet::{Decoded, Decoder, FlowKey, TransportKind};
 use daylight_policy::Policy;
+use daylight_policy::audit::{Event, HostName, Target, Timestamp, Totals};
 use daylight_protocols::names::dns::message::Header;
 
 const TOUR: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../testdata/tour.pcap");
@@ -53,8 +54,15 @@ struct Run {
     notices: Vec<Notice>,
     /// The outcomes of each flow's packets.
     outcomes: BTreeMap<String, Vec<Outcome>>,
-    /// Rule, target, flows.
-    totals: Vec<(String, String, u64)>,
+    totals: Vec<Totals>,
+}
+
+/// What a gate has counted.
+fn totals(gate: &Gate) -> Vec<Totals> {
+    let entries = gate.tally.all(Timestamp::parse("2099-01-01T00:00:00Z").unwrap()).into_iter();
+    entries
+        .map(|entry| if let Event::Totals(totals) = entry.event { totals } else { panic!("a total") })
+        .collect()
 }
 
 /// Runs the tour in batches of this length.
@@ -79,7 +87,7 @@ fn run(policy: Arc<Policy>, batch_len: usize) -> Run {
             by_flow.entry(name).or_default().push(*outcome);
         }
     }
-    let totals = gate.totals.iter().map(|(rule, target, s)| (rule.into(), target.into(), s.flows)).collect();
+    let totals = totals(&gate);
     gate.finish(&mut seen);
     Run { seen, notices, outcomes: by_flow, totals }
 }
@@ -89,7 +97,9 @@ fn a_name_is_stopped_at_its_hello_and_no_other_is() {
     let rules = rule("names", r#"tls && hostname == "old.example.org""#, "drop");
     for batch_len in [1, 5, 300] {
         let run = run(policy(&rules), batch_len);
-        assert_eq!(run.totals, [("names".to_owned(), "old.example.org".to_owned(), 1)]);
+        let [total] = &run.totals[..] else { panic!("{:?}", run.totals) };
+        assert_eq!((total.rule.as_str(), total.counts.flows), ("names", 1));
+        assert_eq!(total.target, Target::Host(HostName::new("old.example.org").unwrap()));
         let stopped: Vec<_> =
             run.outcomes.values().filter(|o| o.contains(&Outcome::Settled(Fate::Dropped))).collect();
         assert_eq!(stopped.len(), 1);
@@ -137,7 +147,7 @@ fn a_request_is_answered_and_its_connection_ends() {
     let answers = texts.iter().filter(|text| text.contains("HTTP/1.1 451 ")).count();
     assert!(answers >= 1, "{answers}");
     assert!(run.notices.len() > answers, "and a reset for each server");
-    assert_eq!(run.totals[0].0, "http");
+    assert_eq!(run.totals[0].rule.as_str(), "http");
     assert_eq!(run.seen.rulings[0].asked.as_deref(), Some("www.example.org"));
 }
 
@@ -182,5 +192,5 @@ fn another_policy_decides_on_what_still_comes() {
         let one_by_one = outcomes[0] == Outcome::Pass || packets >= 100 && outcomes[0] == Outcome::Drop;
         assert!(outcomes[0] == Outcome::Settled(expected) || one_by_one, "{packets}: {outcomes:?}");
     }
-    assert!(gate.totals.iter().any(|(rule, _, _)| rule == "all"));
+    assert!(totals(&gate).iter().any(|total| total.rule.as_str() == "all"));
 }

@@ -124,7 +124,7 @@ fn names_are_stopped_and_their_neighbours_are_not() {
             let connect = format!("curl -s --max-time 3 http://{bracketed}:444/");
             assert_eq!(net.client.sh(&connect).status.code(), Some(7), "refused at once");
         }
-        wait(|| !shared.take_totals().is_empty());
+        wait(|| !shared.take_tally().is_empty());
     });
     // Without it, everything goes again.
     assert!(text(&net.client, "curl -s --max-time 3 http://198.51.100.2/").0);

@@ -32,12 +32,27 @@ impl Tally {
 
     /// Counts what a rule stopped.
     pub fn add(&mut self, at: Timestamp, policy: &Label, rule: &Label, target: Target, counts: Counts) {
-        let mut key = Key { hour: at.hour(), policy: policy.clone(), rule: rule.clone(), target };
+        self.count(Key { hour: at.hour(), policy: policy.clone(), rule: rule.clone(), target }, counts);
+    }
+
+    fn count(&mut self, mut key: Key, counts: Counts) {
         let is_full = self.counts.len() >= self.targets_max.unwrap_or(TARGETS_MAX);
         if is_full && !self.counts.contains_key(&key) {
             key.target = Target::Rest;
         }
         self.counts.entry(key).or_default().add(counts);
+    }
+
+    /// Counts what another tally counted.
+    pub fn merge(&mut self, other: Self) {
+        for (key, counts) in other.counts {
+            self.count(key, counts);
+        }
+    }
+
+    /// Whether nothing is counted.
+    pub fn is_empty(&self) -> bool {
+        self.counts.is_empty()
     }
 
     /// The entries for the hours that are over, to be appended. They stay counted until [`Tally::written`] is called, so

@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use daylight_expr::{List, Network};
 
+use crate::audit::Digest;
 use forms::{Form, Found};
 
 /// The largest file of a list, in bytes.
@@ -94,7 +95,7 @@ pub struct NamedList {
     pub(crate) spec: ListSpec,
     /// Where in the policy it stands: its line, from 1.
     pub(crate) line: usize,
-    pub(crate) digest: [u8; 32],
+    pub(crate) digest: Digest,
     pub(crate) list: Arc<List>,
     pub(crate) report: Arc<ListReport>,
 }
@@ -111,7 +112,7 @@ impl NamedList {
     }
 
     /// SHA-256 of the file.
-    pub fn digest(&self) -> [u8; 32] {
+    pub fn digest(&self) -> Digest {
         self.digest
     }
 

@@ -11,9 +11,10 @@ use jiff::tz::{TimeZone, TimeZoneDatabase};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use crate::audit::{AuditError, Label, Text};
 use crate::error::{Problem, position};
 use crate::list::{ListFormat, ListKind, ListSpec};
-use crate::rule::{Action, Default, Match};
+use crate::rule::{Action, Match};
 use crate::schedule::Hours;
 
 pub(crate) use place::within;
@@ -29,27 +30,26 @@ type Value<'a> = Spanned<DeValue<'a>>;
 
 /// What a file says, as far as it could be read.
 pub(crate) struct Draft {
-    pub(crate) name: String,
+    pub(crate) name: Option<Label>,
     pub(crate) matching: Match,
-    pub(crate) default: Default,
     pub(crate) zone: TimeZone,
     /// With the places of the lists and of their files.
     pub(crate) lists: Vec<(ListSpec, Span, Span)>,
     pub(crate) rules: Vec<RuleDraft>,
 }
 
-/// What a file says of a rule.
+/// What a file says of a rule; what is missing was told.
 pub(crate) struct RuleDraft {
-    pub(crate) name: String,
+    pub(crate) name: Option<Label>,
     pub(crate) line: usize,
     /// The condition and where it stands, quotes included.
     pub(crate) when: (String, Span),
     pub(crate) action: Action,
-    pub(crate) reason: String,
-    pub(crate) authority: String,
+    pub(crate) reason: Option<Text>,
+    pub(crate) authority: Option<Text>,
     pub(crate) expires_ns: i64,
     pub(crate) expires: String,
-    pub(crate) appeal: Option<String>,
+    pub(crate) appeal: Option<Text>,
     pub(crate) hours: Vec<Hours>,
 }
 
@@ -62,9 +62,8 @@ pub(crate) fn read(text: &str, file: &str) -> (Draft, Vec<Problem>) {
         reader.problem(Span::new(span.start, span.end), error.message(), "", "");
     }
     let mut draft = Draft {
-        name: String::new(),
+        name: None,
         matching: Match::First,
-        default: Default::Allow,
         zone: TimeZone::UTC,
         lists: Vec::new(),
         rules: Vec::new(),
@@ -148,12 +147,21 @@ impl<'t> Reader<'t> {
                 }
             }
         }
-        draft.name = self.needed(&keys, "name", "a policy", "a name, by which people know it").0;
+        let (name, at) = self.needed(&keys, "name", "a policy", "a name, by which people know it");
+        draft.name = self.told(&name, at, Label::new);
         if let Some((text, at)) = self.text(&keys, "match") {
             draft.matching = self.choice(&text, at, "match", &Match::NAMES).unwrap_or(Match::First);
         }
         if let Some((text, at)) = self.text(&keys, "default") {
-            draft.default = self.choice(&text, at, "default", &Default::NAMES).unwrap_or(Default::Allow);
+            match text.as_str() {
+                "drop" | "reject" => self.problem(
+                    at,
+                    "a default can't block: nobody would answer for it",
+                    "",
+                    "let the last rule have the condition \"true\", and a reason, an authority and an end of its own",
+                ),
+                _ => _ = self.choice(&text, at, "default", &[("allow", ())]),
+            }
         }
     }
 
@@ -170,6 +178,7 @@ impl<'t> Reader<'t> {
                 "use letters, digits, -, _ and .",
             );
         }
+        self.told(&name, name_at, Label::new);
         if !name.is_empty() && draft.lists.iter().any(|(spec, ..)| spec.name == name) {
             self.problem(name_at, format!("there is a list {name:?} already"), "", "give it another name");
         }
@@ -265,6 +274,14 @@ impl<'t> Reader<'t> {
             self.problem(self.head(keys.span), message, "", &format!("add {key} = \"…\": {help}"));
         }
         self.text(keys, key).unwrap_or_else(|| (String::new(), keys.span))
+    }
+
+    /// What the public log will tell, if it can; nothing, which was told already, can't.
+    fn told<T>(&mut self, text: &str, at: Span, new: fn(&str) -> Result<T, AuditError>) -> Option<T> {
+        if text.is_empty() {
+            return None;
+        }
+        new(text).map_err(|error| self.problem(at, error.to_string(), "", "")).ok()
     }
 
     /// The first line of a table.

@@ -6,8 +6,9 @@ use jiff::civil::Date;
 use toml::de::DeValue;
 
 use super::{Draft, Keys, Reader, RuleDraft, Value, span};
+use crate::audit::{Label, Text};
 use crate::rate::{self, Limit, Per, Rate};
-use crate::rule::{Action, Default};
+use crate::rule::Action;
 use crate::schedule::{self, Hours};
 
 const KEYS: [&str; 11] =
@@ -35,8 +36,12 @@ impl<'t> Reader<'t> {
     pub(super) fn rule(&mut self, value: &Value<'t>, draft: &mut Draft) {
         let Some(keys) = self.table(value, "[[rule]]", &KEYS) else { return };
         let (name, name_at) = self.needed(&keys, "name", "a rule", "a name, by which the log calls it");
-        if !name.is_empty() && draft.rules.iter().any(|rule| rule.name == name) {
-            self.problem(name_at, format!("there is a rule {name:?} already"), "", "give it another name");
+        let name = self.told(&name, name_at, Label::new);
+        if let Some(name) = &name
+            && draft.rules.iter().any(|rule| rule.name.as_ref() == Some(name))
+        {
+            let message = format!("there is a rule {:?} already", name.as_str());
+            self.problem(name_at, message, "", "give it another name");
         }
         let when = self.needed(
             &keys,
@@ -45,11 +50,13 @@ impl<'t> Reader<'t> {
             "a condition, such as 'hostname in $blocked', or 'true' for every flow",
         );
         let reason =
-            self.needed(&keys, "reason", "a rule", "why, in words that those who are blocked understand").0;
+            self.needed(&keys, "reason", "a rule", "why, in words that those who are blocked understand");
+        let reason = self.told(&reason.0, reason.1, Text::new);
         let authority =
-            self.needed(&keys, "authority", "a rule", "who decided so, and can be asked about it").0;
+            self.needed(&keys, "authority", "a rule", "who decided so, and can be asked about it");
+        let authority = self.told(&authority.0, authority.1, Text::new);
         let expires = self.expires(&keys);
-        let appeal = self.text(&keys, "appeal").map(|(text, _)| text);
+        let appeal = self.text(&keys, "appeal").and_then(|(text, at)| self.told(&text, at, Text::new));
         let hours = self.hours(&keys);
         let action = self.action(&keys);
         let (Some((expires_ns, expires)), Some(action)) = (expires, action) else { return };
@@ -181,9 +188,4 @@ impl<'t> Reader<'t> {
         }
         windows
     }
-}
-
-impl Default {
-    pub(crate) const NAMES: [(&'static str, Self); 3] =
-        [("allow", Self::Allow), ("drop", Self::Drop), ("reject", Self::Reject)];
 }

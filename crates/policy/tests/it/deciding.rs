@@ -15,7 +15,7 @@ fn reject(name: &str, when: &str) -> String {
 fn verdict(policy: &Arc<Policy>, now_ns: i64) -> (&'static str, String) {
     let (verdict, rule) = Judge::new(Arc::clone(policy)).judge(&record(), now_ns);
     let name = rule.map(|at| policy.rules()[at as usize].name.clone());
-    (verdict.name(), name.unwrap_or_default())
+    (verdict.name(), name.map_or_else(String::new, String::from))
 }
 
 #[test]
@@ -32,14 +32,17 @@ fn the_first_or_the_strictest_rule_has_the_say() {
     assert_eq!(verdict(&first, NOW), ("allow", "a".to_owned()));
     let all = policy(&format!("{HEAD}match = \"all\"\n{rules}"), &[]);
     assert_eq!(verdict(&all, NOW), ("drop", "d1".to_owned()));
-    let none = policy(&format!("{HEAD}default = \"reject\"\n{}", drop("no", "dst_port == 80")), &[]);
-    assert_eq!(verdict(&none, NOW), ("reject", String::new()));
+    let none = policy(&format!("{HEAD}{}", drop("no", "dst_port == 80")), &[]);
+    assert_eq!(verdict(&none, NOW), ("allow", String::new()));
+    let rest = [allow("a", "dst_port == 80"), reject("rest", "true")].concat();
+    let rest = policy(&format!("{HEAD}{rest}"), &[]);
+    assert_eq!(verdict(&rest, NOW), ("reject", "rest".to_owned()));
 }
 
 #[test]
 fn a_later_rule_waits_for_an_earlier_one() {
     let text = [drop("name", "hostname == \"x.test\""), allow("port", "dst_port == 443")].concat();
-    let policy = policy(&format!("{HEAD}default = \"drop\"\n{text}"), &[]);
+    let policy = policy(&format!("{HEAD}{text}"), &[]);
     let mut judge = Judge::new(Arc::clone(&policy));
     let (record, mut state) = (record(), FlowState::default());
     let mut at = |stage, changed, state: &mut FlowState| {
@@ -150,8 +153,8 @@ fn a_dry_run_counts_flows_and_bytes() {
         (record.src.bytes, record.dst.bytes) = (100, 50);
         counter.add(&record);
     }
-    assert_eq!([counter.rule(0).flows, counter.rule(1).flows, counter.default().flows], [3, 2, 1]);
-    assert_eq!([counter.rule(0).bytes, counter.rule(1).bytes, counter.default().bytes], [450, 300, 150]);
+    assert_eq!([counter.rule(0).flows, counter.rule(1).flows, counter.others().flows], [3, 2, 1]);
+    assert_eq!([counter.rule(0).bytes, counter.rule(1).bytes, counter.others().bytes], [450, 300, 150]);
 }
 
 #[test]

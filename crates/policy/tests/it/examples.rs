@@ -23,7 +23,7 @@ fn load_and_pass_the_check() {
         let policy = Policy::load(&path, None).unwrap_or_else(|error| panic!("{error}"));
         assert_eq!(
             path.file_stem().unwrap().to_str().unwrap().split('-').next(),
-            policy.name().split('-').next()
+            policy.name().as_str().split('-').next()
         );
         let report = check(&policy, NOW);
         assert!(report.findings.is_empty(), "{}:\n{report}", path.display());

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use daylight_expr::ValueRef;
-use daylight_policy::{Action, ListKind, Match, Per, Policy, Unit, Verdict};
+use daylight_policy::audit::{Entry, Event, Timestamp};
+use daylight_policy::{Action, ListKind, Match, Per, Policy, Unit};
 
 use crate::world::{HEAD, allow, drop, files, list, parse, policy, rule};
 
@@ -82,9 +83,8 @@ fn places_in_conditions_are_those_in_the_file() {
 #[test]
 fn actions_and_limits_are_read() {
     let limit = "action = \"limit\"\nrate = \"20 packets/s\"\nper = \"address\"\nburst = \"50 packets\"";
-    let policy =
-        policy(&format!("{HEAD}match = \"all\"\ndefault = \"drop\"\n{}", rule("slow", "true", limit)), &[]);
-    assert_eq!((policy.matching(), policy.default()), (Match::All, Verdict::Drop));
+    let policy = policy(&format!("{HEAD}match = \"all\"\n{}", rule("slow", "true", limit)), &[]);
+    assert_eq!(policy.matching(), Match::All);
     let Action::Limit(limit) = policy.rules()[0].action else { panic!("a limit") };
     assert_eq!(
         (limit.rate.unit, limit.rate.amount, limit.burst, limit.per),
@@ -219,4 +219,49 @@ fn files_are_sought_beside_the_policy() {
     assert_eq!(Policy::load(&path, None).unwrap().lists()[0].list().len(), 1);
     std::fs::write(&path, [0xff, 0xfe]).unwrap();
     assert!(Policy::load(&path, None).unwrap_err().to_string().contains("not UTF-8"));
+}
+
+#[test]
+fn what_loads_can_be_told_and_what_blocks_is_a_rule() {
+    let said = problems(&format!("{}default = \"drop\"\n{}", HEAD, drop("one", "dst_port == 1")));
+    assert!(said.contains("a default can't block") && said.contains("--> test.toml:3:11"), "{said}");
+    for (name, part) in [("192.0.2.1", "must not be an address"), (&*"n".repeat(200), "1 to 128 bytes")] {
+        let said = problems(&format!("{HEAD}{}", drop(name, "dst_port == 1")));
+        assert!(said.contains(part) && said.contains("--> test.toml:4:8"), "{said}");
+    }
+    let long = vec!["dst_port == 1"; 400].join(" or ");
+    let said = problems(&format!("{HEAD}{}", drop("one", &long)));
+    assert!(said.contains("1 to 4,096 bytes"), "{said}");
+
+    let text = [list("bad", "domains"), drop("listed", "hostname in $bad\t"), drop("rest", "true")].concat();
+    let policy = policy(&format!("{HEAD}{text}"), &[("bad.txt", "evil.example\n*.wild.example\n")]);
+    let now = Timestamp::parse("2026-11-23T09:40:00Z").unwrap();
+    let entries = policy.entries(now).unwrap();
+    // Each is encoded, and read again, as the log does.
+    let entries: Vec<Entry> =
+        entries.iter().map(|entry| Entry::decode(&entry.encode().unwrap()).unwrap()).collect();
+    let [loaded, listed, rest, bad] = &entries[..] else { panic!("{entries:?}") };
+    assert!(
+        matches!(&loaded.event, Event::PolicyLoaded { rules: 2, lists: 1, version, .. } if *version == policy.digest())
+    );
+    let Event::Rule(listed) = &listed.event else { panic!("{listed:?}") };
+    assert_eq!(
+        (listed.condition.as_str(), listed.expires.to_string()),
+        ("hostname in $bad", "2100-01-01T00:00:00Z".into())
+    );
+    assert!(matches!(&rest.event, Event::Rule(rule) if rule.condition.as_str() == "true"));
+    assert!(
+        matches!(&bad.event, Event::List(list) if list.entries == 2 && list.digest == policy.lists()[0].digest())
+    );
+    for (rule, name, target) in [
+        (0, Some("www.Evil.example."), r#"{"list-name":{"list":"bad","name":"evil.example"}}"#),
+        (0, Some("a.wild.example"), r#"{"list-name":{"list":"bad","name":"*.wild.example"}}"#),
+        (0, Some("other.example"), r#"{"host":"other.example"}"#),
+        (1, Some("evil.example"), r#"{"host":"evil.example"}"#),
+        (1, Some("10.0.0.1"), r#""rule""#),
+        (1, None, r#""rule""#),
+    ] {
+        let found = policy.target(&policy.rules()[rule], name);
+        assert_eq!(serde_json::to_string(&found).unwrap(), target);
+    }
 }

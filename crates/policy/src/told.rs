@@ -1,0 +1,66 @@
+//! What the public log tells of a policy.
+
+use daylight_expr::ValueRef;
+
+use crate::audit::{self, AuditError, Domain, Entry, HostName, Label, Target, Timestamp};
+use crate::list::ListKind;
+use crate::policy::Policy;
+use crate::rule::{Action, Rule};
+
+/// From here to the end of time, for rules whose end lies beyond what an entry can say.
+const LATEST_S: i64 = 253_402_214_400;
+
+impl Policy {
+    /// The entries that say that it came into force: itself, its rules and its lists. They belong together.
+    ///
+    /// # Errors
+    /// If a list's name or a condition can't be told; what loads can.
+    pub fn entries(&self, time: Timestamp) -> Result<Vec<Entry>, AuditError> {
+        let rules = self.rules().iter().map(|rule| self.rule_entry(rule)).collect::<Result<_, _>>()?;
+        let lists = self.lists().iter().map(|list| {
+            Ok(audit::List {
+                policy: self.name().clone(),
+                list: Label::new(list.name())?,
+                digest: list.digest(),
+                entries: list.report().entries as u64,
+            })
+        });
+        let lists = lists.collect::<Result<_, AuditError>>()?;
+        Ok(Entry::policy_loaded(time, self.name(), self.digest(), rules, lists))
+    }
+
+    /// What the log says was to be reached when a rule stopped a flow that asked for this name: the entry of the rule's
+    /// list that covers it, else the host, else nothing but the rule.
+    pub fn target(&self, rule: &Rule, name: Option<&str>) -> Target {
+        let Some(host) = name.and_then(|name| HostName::new(name).ok()) else { return Target::Rule };
+        let names = rule.condition.program().into_iter().flat_map(|program| program.lists());
+        let lists = names.filter_map(|name| self.lists().iter().find(|list| list.name() == name));
+        for list in lists.filter(|list| list.kind() == ListKind::Domains) {
+            let entry = list.list().entry(ValueRef::Str(host.as_str()));
+            let name = entry.and_then(|entry| Domain::new(&entry).ok()).filter(|domain| domain.covers(&host));
+            if let (Some(name), Ok(list)) = (name, Label::new(list.name())) {
+                return Target::ListName { list, name };
+            }
+        }
+        Target::Host(host)
+    }
+
+    fn rule_entry(&self, rule: &Rule) -> Result<audit::Rule, AuditError> {
+        Ok(audit::Rule {
+            policy: self.name().clone(),
+            rule: rule.name.clone(),
+            action: match rule.action {
+                Action::Allow => audit::Action::Allow,
+                Action::Drop => audit::Action::Drop,
+                Action::Limit(_) => audit::Action::Limit,
+                Action::Log => audit::Action::Log,
+                Action::Reject => audit::Action::Reject,
+            },
+            condition: rule.condition.told()?,
+            reason: rule.reason.clone(),
+            authority: rule.authority.clone(),
+            expires: Timestamp::from_unix_s((rule.expires_ns / 1_000_000_000).clamp(0, LATEST_S))?,
+            appeal: rule.appeal.clone(),
+        })
+    }
+}
