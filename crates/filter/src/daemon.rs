@@ -3,14 +3,17 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::ScopedJoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use daylight_capture::nfqueue::{self, Options, Queue};
 use daylight_inspect::Config;
 use daylight_policy::{LoadError, Policy};
 
+use crate::control::ControlError;
 use crate::gate::Witness;
 use crate::kernel::{self, KernelError, KernelRules};
+use crate::ledger::{Ledger, LedgerError};
+use crate::memory;
 use crate::send::NoticeSender;
 use crate::worker::{Shared, Worker};
 
@@ -30,6 +33,12 @@ pub enum FilterError {
     /// The sockets for notices.
     #[error("notices can't be sent: {0}; it takes CAP_NET_RAW and CAP_NET_ADMIN (run as root)")]
     Notices(std::io::Error),
+    /// The socket by which the filter is asked.
+    #[error(transparent)]
+    Control(#[from] ControlError),
+    /// The public log: nothing is filtered that can't be told.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
     /// A worker has ended by a fault of its own.
     #[error("a worker of the filter failed; its queue's packets went on without it")]
     Worker,
@@ -46,11 +55,25 @@ pub struct Settings {
     pub queue: Options,
     /// If the engine fails, packets go on (or are dropped).
     pub open_on_fault: bool,
+    /// How much memory the process may take, in bytes. Beyond, what is known of flows is forgotten.
+    pub memory_max: Option<u64>,
+    /// Until there is memory again, packets that need looking at go on (or are dropped).
+    pub open_on_memory: bool,
     /// The address of the public page, for notices.
     pub page: Option<String>,
 }
 
 impl Settings {
+    /// What becomes of packets when something fails: the cause, and true if they go on.
+    pub fn on_failure(&self) -> [(&'static str, bool); 4] {
+        [
+            ("a queue is full", self.queue.fail_open),
+            ("the engine fails", self.open_on_fault),
+            ("memory is short", self.open_on_memory),
+            ("the filter is gone", self.kernel.open_if_gone),
+        ]
+    }
+
     /// For a policy's file and a filter of this name: one queue, open on every failure, everything left to the kernel
     /// that can be.
     pub fn new(policy: PathBuf, name: &str) -> Self {
@@ -67,23 +90,32 @@ impl Settings {
             // A TLS record with its headers: a hello that came in one large segment is read whole.
             queue: Options { copy_range: 17 << 10, ..Options::default() },
             open_on_fault: true,
+            memory_max: None,
+            open_on_memory: true,
             page: None,
         }
     }
 }
 
-/// Runs a filter until `shared` is told to [end](Shared::end). `witness` makes a witness for each worker; `meanwhile` is called some times
-/// a second.
+/// How often it is looked for what is to be done besides packets.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// Between two looks at counts and memory.
+const COUNT_EVERY: Duration = Duration::from_secs(1);
+
+/// Runs a filter until `shared` is told to [end](Shared::end). `witness` makes a witness for each worker; `meanwhile` is
+/// called some times a second.
 ///
-/// The rules are put into the kernel when everything else is ready, and are taken out before anything ends.
+/// Before anything, the ledger is told: what it can't tell is not run. The rules are put into the kernel when everything
+/// else is ready, and are taken out before anything ends.
 ///
 /// # Errors
 /// If something can't be set up (then nothing is left behind), or a queue fails.
 pub fn run<W: Witness + Send>(
     settings: &Settings,
     shared: &Shared,
+    ledger: &mut Ledger,
     mut witness: impl FnMut() -> W,
-    mut meanwhile: impl FnMut(),
+    mut meanwhile: impl FnMut(&mut Ledger),
 ) -> Result<(), FilterError> {
     let config = Config::default();
     let mut workers = Vec::new();
@@ -94,19 +126,27 @@ pub fn run<W: Witness + Send>(
             mark: settings.kernel.mark,
             offload: settings.kernel.offload,
             open_on_fault: settings.open_on_fault,
+            open_on_memory: settings.open_on_memory,
             sender: NoticeSender::open(settings.kernel.mark).map_err(FilterError::Notices)?,
             page: settings.page.clone(),
             witness: witness(),
         });
     }
-    std::thread::scope(|scope| {
+    ledger.begun(&shared.policy())?;
+    let result = std::thread::scope(|scope| {
         let running: Vec<ScopedJoinHandle<'_, _>> =
             workers.into_iter().map(|worker| scope.spawn(move || worker.run(shared))).collect();
         let result = settings.kernel.install().map_err(FilterError::from);
         if result.is_ok() {
+            let mut counted = Instant::now();
             while !shared.is_ending() && !running.iter().any(ScopedJoinHandle::is_finished) {
-                std::thread::sleep(Duration::from_millis(50));
-                meanwhile();
+                std::thread::sleep(LOOK_EVERY);
+                meanwhile(ledger);
+                if counted.elapsed() >= COUNT_EVERY {
+                    counted = Instant::now();
+                    ledger.count(shared.take_tally());
+                    shared.press(settings.memory_max.is_some_and(memory::is_beyond));
+                }
             }
         }
         let removed = kernel::remove(&settings.kernel.name);
@@ -119,15 +159,37 @@ pub fn run<W: Witness + Send>(
             };
             result = result.and(ended);
         }
-        meanwhile();
         result
-    })
+    });
+    ledger.count(shared.take_tally());
+    let why = result.as_ref().map_or_else(ToString::to_string, |()| "it was asked to".to_owned());
+    result.and(ledger.ended(&why).map_err(FilterError::from))
 }
 
-/// Loads a policy, sharing what `previous` has of its lists.
+/// Loads the policy of a filter that begins.
 ///
 /// # Errors
 /// With everything that is wrong with it.
-pub fn load(path: &Path, previous: Option<&Policy>) -> Result<Arc<Policy>, FilterError> {
-    Ok(Arc::new(Policy::load(path, previous)?))
+pub fn load(path: &Path) -> Result<Arc<Policy>, FilterError> {
+    Ok(Arc::new(Policy::load(path, None)?))
+}
+
+/// Loads the policy anew and puts it into force, once that is told. Lists that are what they were are shared with the
+/// old one.
+///
+/// # Errors
+/// If it doesn't load, or can't be told: the old one stays in force then, and the log says that another was refused.
+pub fn reload(path: &Path, shared: &Shared, ledger: &mut Ledger) -> Result<(), FilterError> {
+    let old = shared.policy();
+    match Policy::load(path, Some(&old)) {
+        Ok(policy) => {
+            ledger.loaded(&policy)?;
+            shared.exchange(Arc::new(policy));
+            Ok(())
+        }
+        Err(error) => {
+            ledger.refused(old.name(), &std::fs::read(path).unwrap_or_default(), &error)?;
+            Err(error.into())
+        }
+    }
 }

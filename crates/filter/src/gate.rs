@@ -288,8 +288,9 @@ impl Rules {
             notices.push(notice::stream::reset(ends, packet.packet()));
         }
         if matches!(verdict, Verdict::Drop | Verdict::Reject) {
-            let target = record.text(common::HOSTNAME).or(record.resolved_name.as_deref());
-            count(tally, &policy, rule, target, packet, 1);
+            // A name that was resolved before is a guess, for which only a rule that asks for it answers.
+            let guess = || record.resolved_name.as_deref().filter(|_| reads_guess(&policy, rule));
+            count(tally, &policy, rule, record.text(common::HOSTNAME).or_else(guess), packet, 1);
         }
         // That nothing forbids it is no news.
         if rule.is_some() || verdict != Verdict::Allow {
@@ -434,6 +435,12 @@ impl Rules {
             Outcome::Drop
         }
     }
+}
+
+fn reads_guess(policy: &Policy, rule: Option<u32>) -> bool {
+    let rule = rule.and_then(|rule| policy.rules().get(rule as usize));
+    let guess = policy.fields().set_of(|field| &*field.name == "resolved_name");
+    rule.is_some_and(|rule| rule.reads.meets(guess))
 }
 
 /// Counts what a rule stopped. Whatever stops something is a rule: nothing else of a policy can.

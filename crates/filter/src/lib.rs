@@ -4,10 +4,16 @@
 //! forbids it, and the reset that ends the connection which the latter answered.
 #![forbid(unsafe_code)]
 
+pub mod control;
 pub mod daemon;
+pub mod decisions;
 pub mod gate;
 pub mod kernel;
+pub mod ledger;
+pub mod memory;
 pub mod notice;
 pub mod question;
 pub mod send;
+pub mod service;
+pub mod status;
 pub mod worker;

@@ -27,6 +27,8 @@ pub struct Shared {
     tally: Mutex<Tally>,
     /// The filter is to end; the workers are to.
     ending: AtomicBool,
+    /// Memory is short: nothing is to be kept of flows.
+    pressed: AtomicBool,
     stop: AtomicBool,
     /// What happened, for the status and the metrics.
     pub counters: Counters,
@@ -49,6 +51,27 @@ pub struct Counters {
     pub flows: AtomicU64,
     /// Batches in which the engine failed; they went as the fail policy says.
     pub engine_faults: AtomicU64,
+    /// Packets that went as the fail policy says since memory was short.
+    pub unread: AtomicU64,
+}
+
+impl Counters {
+    /// Each with the name that the status and the metrics have for it.
+    pub fn named(&self) -> [(&'static str, u64); 9] {
+        let [allowed, dropped, rejected] = &self.settled;
+        [
+            ("packets", &self.packets),
+            ("packets_dropped", &self.dropped),
+            ("packets_unread", &self.unread),
+            ("flows_allowed", allowed),
+            ("flows_dropped", dropped),
+            ("flows_rejected", rejected),
+            ("notices", &self.notices),
+            ("notices_failed", &self.notices_failed),
+            ("engine_faults", &self.engine_faults),
+        ]
+        .map(|(name, counter)| (name, counter.load(Ordering::Relaxed)))
+    }
 }
 
 impl Shared {
@@ -59,6 +82,7 @@ impl Shared {
             loads: AtomicU64::new(0),
             tally: Mutex::default(),
             ending: AtomicBool::new(false),
+            pressed: AtomicBool::new(false),
             stop: AtomicBool::new(false),
             counters: Counters::default(),
         }
@@ -90,6 +114,16 @@ impl Shared {
         self.ending.load(Ordering::Acquire)
     }
 
+    /// Says whether memory is short.
+    pub(crate) fn press(&self, pressed: bool) {
+        self.pressed.store(pressed, Ordering::Release);
+    }
+
+    /// True while memory is short, and packets go as the fail policy says.
+    pub fn is_pressed(&self) -> bool {
+        self.pressed.load(Ordering::Acquire)
+    }
+
     /// Stops the workers; what waits in their queues goes as the fail policy says.
     pub(crate) fn stop(&self) {
         self.stop.store(true, Ordering::Release);
@@ -112,6 +146,8 @@ pub struct Worker<W> {
     pub offload: bool,
     /// If the engine fails, packets go on (or are dropped).
     pub open_on_fault: bool,
+    /// While memory is short, packets go on (or are dropped).
+    pub open_on_memory: bool,
     /// Sends notices.
     pub sender: NoticeSender,
     /// The address of the public page.
@@ -138,8 +174,16 @@ impl<W: Witness> Worker<W> {
             }
             let mut packets = self.queue.receive(Some(PATIENCE))?;
             let now_ns = now_ns();
+            let mut forget = false;
             if packets.is_empty() {
                 gate.advance(now_ns, &mut self.witness);
+            } else if shared.is_pressed() {
+                forget = gate.flows() > 0;
+                let outcome = if self.open_on_memory { Outcome::Pass } else { Outcome::Drop };
+                for (_, verdict) in packets.iter_mut() {
+                    *verdict = told(outcome, self.mark, self.offload);
+                }
+                shared.counters.unread.fetch_add(packets.len() as u64, Ordering::Relaxed);
             } else {
                 let batch = copied(&packets, now_ns);
                 let decided = catch_unwind(AssertUnwindSafe(|| {
@@ -157,9 +201,10 @@ impl<W: Witness> Worker<W> {
                     *verdict = told(*outcome, self.mark, self.offload);
                 }
                 count(&shared.counters, &outcomes);
-                if decided.is_err() {
-                    gate = self.gate(shared);
-                }
+                forget = decided.is_err();
+            }
+            if forget {
+                gate = self.gate(shared);
             }
             // First the notices: a dropped question is answered before anything is asked again.
             for notice in notices.drain(..) {

@@ -55,6 +55,7 @@ mod tests;
 pub use batch::Batch;
 pub use counters::{Counters, KernelCounters};
 pub use error::Error;
+pub use open::counters as kernel_counters;
 pub use options::{COPY_RANGE_MAX, Options};
 pub use queue::Queue;
 pub use verdict::{Action, Bits, Verdict};

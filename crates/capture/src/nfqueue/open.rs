@@ -123,7 +123,10 @@ pub(super) fn write_unbind(out: &mut Vec<u8>, number: u16) {
     Writer::new(out, MESSAGE_CONFIG, number, false).attribute(CFG_CMD, &[COMMAND_UNBIND, 0, 0, 0]).end();
 }
 
-/// What the kernel counts for queue `number`, in the calling thread's network namespace.
-pub(super) fn counters(number: u16) -> io::Result<Option<KernelCounters>> {
+/// What the kernel counts for queue `number`, in the calling thread's network namespace; `None` if there is no such queue.
+///
+/// # Errors
+/// If its table can't be read.
+pub fn counters(number: u16) -> io::Result<Option<KernelCounters>> {
     Ok(kernel_counters(&fs::read_to_string(KERNEL_COUNTERS)?, number))
 }

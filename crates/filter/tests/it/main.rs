@@ -6,5 +6,6 @@
 mod gate;
 mod inline;
 mod kernel;
+mod ledger;
 mod namespace;
 mod net;

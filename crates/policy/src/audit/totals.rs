@@ -50,6 +50,11 @@ impl Tally {
         }
     }
 
+    /// What is counted: policy, rule, and how much was stopped at one target in one hour.
+    pub fn iter(&self) -> impl Iterator<Item = (&Label, &Label, Counts)> {
+        self.counts.iter().map(|(key, counts)| (&key.policy, &key.rule, *counts))
+    }
+
     /// Whether nothing is counted.
     pub fn is_empty(&self) -> bool {
         self.counts.is_empty()
@@ -66,6 +71,15 @@ impl Tally {
     /// of one hour add up.
     pub fn all(&self, now: Timestamp) -> Vec<Entry> {
         self.entries(now, |key| key.hour.start() <= now)
+    }
+
+    /// Counts what entries tell: those of [`Tally::all`] that were kept elsewhere meanwhile.
+    pub fn recount(&mut self, entries: &[Entry]) {
+        for entry in entries {
+            let Event::Totals(Totals { hour, policy, rule, target, counts }) = &entry.event else { continue };
+            let key = Key { hour: *hour, policy: policy.clone(), rule: rule.clone(), target: target.clone() };
+            self.count(key, *counts);
+        }
     }
 
     /// Takes out what was appended.
