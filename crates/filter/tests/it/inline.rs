@@ -1,13 +1,7 @@
 //! The whole filter on a router between real clients and real servers.
 
-use std::sync::Arc;
-
-use daylight_filter::daemon::{self, Settings};
-use daylight_filter::gate::{Ruling, Witness};
-use daylight_filter::worker::Shared;
-use daylight_policy::Policy;
-
-use crate::namespace::{entered, run};
+use crate::filtering::with_filter;
+use crate::namespace::entered;
 use crate::net::{Host, Net, SERVER, have, wait};
 
 const POLICY: &str = r#"
@@ -42,52 +36,20 @@ authority = "The tests"
 expires = "2100-01-01"
 "#;
 
-struct Quiet;
-
-impl Witness for Quiet {
-    fn ruled(&mut self, _: &Policy, _: Ruling) {}
-}
-
 fn text(host: &Host, command: &str) -> (bool, String) {
     let output = host.sh(command);
     (output.status.success(), String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// Runs `test` while a filter with this policy is at work.
-fn with_filter(net: &Net, policy: &str, test: impl FnOnce(&Shared)) {
-    let path = net.folder.path().join("policy.toml");
-    std::fs::write(&path, policy).unwrap();
-    let settings = Settings::new(path.clone(), "test");
-    let shared = Arc::new(Shared::new(daemon::load(&path, None).unwrap()));
-    std::thread::scope(|scope| {
-        let running = scope.spawn(|| daemon::run(&settings, &shared, || Quiet, || {}));
-        // Ends it also if the test fails.
-        let ender = Ender(&shared);
-        wait(|| running.is_finished() || run("iptables-save").contains("NFQUEUE"));
-        test(&shared);
-        drop(ender);
-        running.join().unwrap().unwrap();
-    });
-    assert!(!run("iptables-save; ip6tables-save").contains("DAYLIGHT"));
-}
-
-struct Ender<'a>(&'a Shared);
-
-impl Drop for Ender<'_> {
-    fn drop(&mut self) {
-        self.0.end();
-    }
-}
-
 #[test]
 fn names_are_stopped_and_their_neighbours_are_not() {
-    let needed = ["curl", "openssl", "python3", "dnsmasq", "dig", "ss"];
+    let needed = ["curl", "openssl", "nginx", "dnsmasq", "dig", "ss"];
     if !have(&needed) || !entered("inline::names_are_stopped_and_their_neighbours_are_not") {
         return;
     }
     let mut net = Net::new();
     net.serve();
-    with_filter(&net, POLICY, |shared| {
+    with_filter(&net, POLICY, |filter| {
         for address in SERVER {
             let bracketed = if address.contains(':') { format!("[{address}]") } else { address.to_owned() };
             let curl = |url: &str, name: &str| {
@@ -124,7 +86,7 @@ fn names_are_stopped_and_their_neighbours_are_not() {
             let connect = format!("curl -s --max-time 3 http://{bracketed}:444/");
             assert_eq!(net.client.sh(&connect).status.code(), Some(7), "refused at once");
         }
-        wait(|| !shared.take_totals().is_empty());
+        wait(|| filter.stopped("blocked.example.org") > 0);
     });
     // Without it, everything goes again.
     assert!(text(&net.client, "curl -s --max-time 3 http://198.51.100.2/").0);

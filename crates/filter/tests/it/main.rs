@@ -3,8 +3,12 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stderr)]
 
+mod evasion;
+mod filtering;
 mod gate;
+mod hello;
 mod inline;
 mod kernel;
 mod namespace;
 mod net;
+mod raw;
