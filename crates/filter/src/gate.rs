@@ -20,9 +20,9 @@ use crate::kernel::Fate;
 use crate::notice::{self, Notice, Refusal};
 use crate::question::{self, Kind, Question};
 
-/// Packets of a flow after which nothing more is waited for that reading its payload could tell. Whoever has not said
-/// by then what it speaks is taken as unknown.
-const READ_PACKETS_MAX: u64 = 64;
+/// Bytes of either side's after which nothing more is waited for that reading them could tell. Not packets: whoever
+/// sends a hello byte by byte, or empty segments before it, is waited for. No server takes a longer hello.
+const READ_BYTES_MAX: u64 = 128 << 10;
 
 /// Buckets of `limit` rules at once.
 const BUCKETS_MAX: usize = 100_000;
@@ -134,6 +134,7 @@ impl Gate {
     /// from `source`. `page` is the address of the public page, for notices.
     pub fn new(policy: Arc<Policy>, config: &Config, source: &str, page: Option<String>) -> Self {
         let mut config = config.clone();
+        config.wanted.set_questions(true);
         config.want_columns(policy.fields().iter().filter_map(|field| field.column));
         let field = |name| RecordSchema.field(name).map_or(u32::MAX, |field| field.id);
         let rules = Rules {
@@ -250,13 +251,16 @@ impl Rules {
             State::Limited => return self.limited(packet, note.rule, false, tally),
             State::Open | State::Asking => {}
         }
+        if packet.is_refused() {
+            return Outcome::Drop;
+        }
         if question::asks_many(packet.protocol()) {
             return self.asking(packet, note, notices, rulings, tally);
         }
         let packets = packet.packets();
-        let stamp = packet.stamp();
+        let stage = stage(packet);
+        let stamp = packet.stamp() ^ u32::from(stage == Stage::Read) << 31;
         let due = stamp != note.stamp
-            || packets == READ_PACKETS_MAX
             || self.reads_counters && (packets.is_power_of_two() || packets.is_multiple_of(16));
         if !due {
             return Outcome::Pass;
@@ -264,7 +268,7 @@ impl Rules {
         note.stamp = stamp;
         let record = packet.record();
         let policy = Arc::clone(self.judge.policy());
-        let early = Early::new(policy.fields(), &record, stage(packet, packets));
+        let early = Early::new(policy.fields(), &record, stage);
         let now_ns = packet.packet().ts_ns;
         // Every rule is asked, as something has changed.
         let decision = self.judge.decide(&early, now_ns, FieldSet::ALL, &mut FlowState::default());
@@ -282,10 +286,7 @@ impl Rules {
         note.state = state;
         packet.set_note(note.pack());
         if verdict == Verdict::Reject && packet.packet().key.protocol == TransportKind::TCP {
-            // The kernel tells the packet's sender.
-            let [client, server] = packet.ends();
-            let ends = if packet.is_from_client() { [client, server] } else { [server, client] };
-            notices.push(notice::stream::reset(ends, packet.packet()));
+            notices.push(reset(packet));
         }
         if matches!(verdict, Verdict::Drop | Verdict::Reject) {
             // A name that was resolved before is a guess, for which only a rule that asks for it answers.
@@ -312,52 +313,43 @@ impl Rules {
             note.state = State::Asking;
             packet.set_note(note.pack());
         }
-        if !packet.is_from_client() || packet.payload().is_empty() {
-            return Outcome::Pass;
-        }
-        let tcp = packet.packet().key.protocol == TransportKind::TCP;
-        let record = packet.record();
-        let question = question::asked(packet.protocol(), tcp, packet.payload()).or_else(|| {
-            // A first question that is cut into segments: its parser has read it.
-            let known = packet.stamp() != note.stamp;
-            let name = known.then(|| record.text(common::HOSTNAME)).flatten()?.to_owned();
-            let kind = match packet.protocol() {
-                ProtocolId::Http => Kind::Http("GET".into()),
-                _ if tcp => Kind::DnsStream,
-                _ => Kind::Dns,
+        let (protocol, tcp) = (packet.protocol(), packet.packet().key.protocol == TransportKind::TCP);
+        let questions: Vec<_> = packet.asked().map(|asked| Question::new(protocol, tcp, asked)).collect();
+        let mut outcome = Outcome::Pass;
+        for (place, mut question) in questions.into_iter().enumerate() {
+            question.waits |= tcp && (place > 0 || !packet.is_from_client());
+            let record = packet.record();
+            let policy = Arc::clone(self.judge.policy());
+            let early = Early::new(policy.fields(), &record, stage(packet));
+            let ids = [self.hostname, self.dns_query];
+            let row = Asked { flow: early, ids, name: &question.name };
+            let now_ns = packet.packet().ts_ns;
+            let decision = self.judge.decide(&row, now_ns, FieldSet::ALL, &mut FlowState::default());
+            let Decision::Decided { verdict, rule } = decision else { continue };
+            match verdict {
+                Verdict::Allow => continue,
+                Verdict::Limit(_) => {
+                    let rule = rule.and_then(|rule| u16::try_from(rule).ok());
+                    let limited = self.limited(packet, rule, packet.packets() == 1, tally);
+                    outcome = if limited == Outcome::Drop { limited } else { outcome };
+                    continue;
+                }
+                Verdict::Drop | Verdict::Reject => {}
+            }
+            count(tally, &policy, rule, Some(&question.name), packet, 1);
+            let rule_of = |rule: u32| policy.rules().get(rule as usize);
+            let outcome = match (verdict, rule.and_then(rule_of)) {
+                (Verdict::Reject, Some(rule)) => self.refuse(packet, &question, rule, &mut note, notices),
+                _ if matches!(question.kind, Kind::Dns(_)) => Outcome::Drop,
+                _ => {
+                    note.state = State::Dropped;
+                    packet.set_note(note.pack());
+                    Outcome::Settled(Fate::Dropped)
+                }
             };
-            Some(Question { name, kind })
-        });
-        note.stamp = packet.stamp();
-        packet.set_note(note.pack());
-        let Some(question) = question else { return Outcome::Pass };
-        let policy = Arc::clone(self.judge.policy());
-        let early = Early::new(policy.fields(), &record, stage(packet, packet.packets()));
-        let ids = [self.hostname, self.dns_query];
-        let row = Asked { flow: early, ids, name: &question.name };
-        let now_ns = packet.packet().ts_ns;
-        let decision = self.judge.decide(&row, now_ns, FieldSet::ALL, &mut FlowState::default());
-        let Decision::Decided { verdict, rule } = decision else { return Outcome::Pass };
-        match verdict {
-            Verdict::Allow => return Outcome::Pass,
-            Verdict::Limit(_) => {
-                let rule = rule.and_then(|rule| u16::try_from(rule).ok());
-                return self.limited(packet, rule, packet.packets() == 1, tally);
-            }
-            Verdict::Drop | Verdict::Reject => {}
+            rulings.push(Ruling { rule, verdict, record, asked: Some(question.name) });
+            return outcome;
         }
-        count(tally, &policy, rule, Some(&question.name), packet, 1);
-        let rule_of = |rule: u32| policy.rules().get(rule as usize);
-        let outcome = match (verdict, rule.and_then(rule_of)) {
-            (Verdict::Reject, Some(rule)) => self.refuse(packet, &question, rule, &mut note, notices),
-            _ if matches!(question.kind, Kind::Dns) => Outcome::Drop,
-            _ => {
-                note.state = State::Dropped;
-                packet.set_note(note.pack());
-                Outcome::Settled(Fate::Dropped)
-            }
-        };
-        rulings.push(Ruling { rule, verdict, record, asked: Some(question.name) });
         outcome
     }
 
@@ -380,28 +372,27 @@ impl Rules {
             basis: notice::Basis::Operator,
         };
         let [client, server] = packet.ends();
-        if question.kind == Kind::Dns {
-            let answer = notice::dns::refuse(packet.payload(), &refusal);
-            notices.extend(answer.map(|answer| {
-                let ports = [server.port(), client.port()];
-                let packet = udp(server.ip(), client.ip(), ports, &Stamp::default(), &answer);
-                Notice { packet, to: client }
-            }));
-            return Outcome::Drop;
-        }
         let answer = match &question.kind {
-            Kind::Http(method) => Some(notice::http::unavailable(method, &refusal)),
-            _ => {
-                let query = packet.payload().get(2..).unwrap_or_default();
-                notice::dns::refuse(query, &refusal).map(|answer| {
-                    let length = (answer.len() as u16).to_be_bytes();
-                    [&length[..], &answer].concat()
-                })
+            Kind::Dns(query) => {
+                let answer = notice::dns::refuse(query, &refusal);
+                notices.extend(answer.map(|answer| {
+                    let ports = [server.port(), client.port()];
+                    let packet = udp(server.ip(), client.ip(), ports, &Stamp::default(), &answer);
+                    Notice { packet, to: client }
+                }));
+                return Outcome::Drop;
             }
+            _ if question.waits => None,
+            Kind::Http(method) => Some(notice::http::unavailable(method, &refusal)),
+            Kind::DnsStream(query) => notice::dns::refuse(query, &refusal).map(|answer| {
+                let length = (answer.len() as u16).to_be_bytes();
+                [&length[..], &answer].concat()
+            }),
         };
         let Some(answer) = answer else {
             note.state = State::Rejected;
             packet.set_note(note.pack());
+            notices.push(reset(packet));
             return Outcome::Settled(Fate::Rejected);
         };
         notices.extend(notice::stream::answer([client, server], packet.packet(), &answer));
@@ -443,6 +434,13 @@ fn reads_guess(policy: &Policy, rule: Option<u32>) -> bool {
     rule.is_some_and(|rule| rule.reads.meets(guess))
 }
 
+/// Ends the connection for the packet's receiver; the kernel tells its sender.
+fn reset(packet: &LivePacket<'_>) -> Notice {
+    let [client, server] = packet.ends();
+    let ends = if packet.is_from_client() { [client, server] } else { [server, client] };
+    notice::stream::reset(ends, packet.packet())
+}
+
 /// Counts what a rule stopped. Whatever stops something is a rule: nothing else of a policy can.
 fn count(
     tally: &mut Tally,
@@ -459,8 +457,8 @@ fn count(
     tally.add(now, policy.name(), &rule.name, policy.target(rule, name), counts);
 }
 
-fn stage(packet: &LivePacket<'_>, packets: u64) -> Stage {
-    if packet.is_settled() || packets >= READ_PACKETS_MAX {
+fn stage(packet: &LivePacket<'_>) -> Stage {
+    if packet.is_settled() || packet.payload_bytes().iter().any(|bytes| *bytes >= READ_BYTES_MAX) {
         Stage::Read
     } else if packet.protocol() != ProtocolId::Unknown {
         Stage::Identified

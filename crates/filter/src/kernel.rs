@@ -125,6 +125,11 @@ impl KernelRules {
         let _ = writeln!(script, "-I OUTPUT 1 -j {chain}\nCOMMIT\n*filter\n:{chain} - [0:0]");
         let mut rule = |rule: &str| _ = writeln!(script, "-A {chain} {rule}");
         rule(&format!("-m mark --mark {notice:#x}/{mask:#x} -j RETURN"));
+        // An error message belongs, for connection tracking, to the connection that it is about: a verdict on the message
+        // would be saved as that connection's.
+        let icmp = if v6 { "ipv6-icmp" } else { "icmp" };
+        let error = format!("-p {icmp} -m conntrack --ctstate RELATED -j RETURN");
+        let message = if v6 { "icmp6-adm-prohibited" } else { "icmp-admin-prohibited" };
         if self.offload {
             let save = format!("-j CONNMARK --save-mark --nfmask {mask:#x} --ctmask {mask:#x}");
             rule(&format!("-m mark ! --mark 0x0/{mask:#x} {save}"));
@@ -132,15 +137,16 @@ impl KernelRules {
             rule(&format!("-m connmark {} -j DROP", marked(Fate::Dropped)));
             let rejected = format!("-m connmark {}", marked(Fate::Rejected));
             rule(&format!("-p tcp {rejected} -j REJECT --reject-with tcp-reset"));
-            let message = if v6 { "icmp6-adm-prohibited" } else { "icmp-admin-prohibited" };
             rule(&format!("{rejected} -j REJECT --reject-with {message}"));
-        } else {
-            let of_packet = |fate| format!("-m mark {}", marked(fate));
-            rule(&format!("{} -j RETURN", of_packet(Fate::Allowed)));
-            rule(&format!("{} -j DROP", of_packet(Fate::Dropped)));
-            rule(&format!("-p tcp {} -j REJECT --reject-with tcp-reset", of_packet(Fate::Rejected)));
-            rule(&format!("{} -j DROP", of_packet(Fate::Rejected)));
+            rule(&error);
         }
+        // Packets of which connection tracking makes nothing (a wrong checksum, a sequence number out of the window) have no
+        // connection to save a verdict for: without these they would be queued again and again.
+        let of_packet = |fate| format!("-m mark {}", marked(fate));
+        rule(&format!("{} -j RETURN", of_packet(Fate::Allowed)));
+        rule(&format!("{} -j DROP", of_packet(Fate::Dropped)));
+        rule(&format!("-p tcp {} -j REJECT --reject-with tcp-reset", of_packet(Fate::Rejected)));
+        rule(&format!("{} -j REJECT --reject-with {message}", of_packet(Fate::Rejected)));
         let (first, last) = (self.queues.start(), self.queues.end());
         let queues = if first == last {
             format!("--queue-num {first}")

@@ -81,6 +81,8 @@ pub struct Reassembler {
     /// `next` was told by a packet without payload, which may have been a keep-alive: those are sent with the sequence
     /// number of the byte before the next one (RFC 9293 §3.8.4).
     may_be_keep_alive: bool,
+    /// What there is no room for is refused, and no gap is declared in its place.
+    strict: bool,
     /// Nothing but the first segment told where the stream begins.
     start_is_a_guess: bool,
 }
@@ -94,6 +96,13 @@ impl Reassembler {
     /// One of a connection whose start was not seen. `next` is what a packet without payload told of the first byte.
     pub fn picked_up(next: Option<u32>) -> Self {
         Self { may_be_keep_alive: next.is_some(), start_is_a_guess: next.is_none(), ..Self::new(next) }
+    }
+
+    /// For who can keep a segment from arriving: one for which there is no room is refused (counted under
+    /// [`over_budget`](ReassemblyCounters::over_budget)) rather than that a gap is declared. It will be sent again.
+    #[must_use]
+    pub fn strict(self, strict: bool) -> Self {
+        Self { strict, ..self }
     }
 
     /// The first bytes of the stream that were handed on: [`START_KEPT_MAX`], and what else came with them.
@@ -184,6 +193,9 @@ impl Reassembler {
                 self.hold(seq, bytes, missing, counters);
             } else {
                 counters.over_budget += 1;
+                if self.strict {
+                    return;
+                }
                 self.hold(seq, bytes, missing, counters);
                 self.close_hole(counters, give);
             }

@@ -104,7 +104,9 @@ impl Config {
     /// Wants these columns and no others, but for what the engine itself needs (host names, certificates' names, and
     /// what indicators are compared with).
     pub fn want_columns(&mut self, columns: impl IntoIterator<Item = ColumnId>) {
+        let questions = self.wanted.questions();
         self.wanted = Wanted::none();
+        self.wanted.set_questions(questions);
         self.core = WantedCore { community_id: false, entropy: false, spans: false };
         let mut add = |field: FieldRef| self.wanted.add(field);
         add(common::HOSTNAME);

@@ -1,6 +1,7 @@
 //! Expressions over flow records.
 
 use daylight_expr::{Error, FieldType, NoLists, Program, Row, Schema, ValueRef};
+use daylight_packet::TransportKind;
 use daylight_protocols::{FieldRef, ProtocolId};
 
 use crate::record::{Column, ColumnId, Core, FlowRecord, column, columns};
@@ -65,12 +66,26 @@ fn column_id(number: u32) -> Option<ColumnId> {
     Some(ColumnId::Field(FieldRef { protocol, index: (number - FIELD) as u8 }))
 }
 
+/// The protocol that a flow with this label speaks as well: the label says more than that, not something else. A client
+/// that asks for its page in absolute form still speaks `http`, and one that says that it will speak FTP inside, `tls`.
+fn carrier(label: ProtocolId, ip_protocol: u8) -> Option<ProtocolId> {
+    use ProtocolId::*;
+    match label {
+        HttpProxy | HttpConnect => Some(Http),
+        Doh | Dot | Doq if ip_protocol == TransportKind::UDP => Some(Quic),
+        Doh | Dot | Doq | Ftps | Imaps | Ldaps | Pop3s | Smtps => Some(Tls),
+        _ => None,
+    }
+}
+
 impl Row for FlowRecord {
     fn values(&self, id: u32) -> impl Iterator<Item = ValueRef<'_>> {
         let (mut speaks, mut column) = (None, None);
         if id >= SPEAKS {
             // Absent rather than false, so that the bare name is a test: the language asks whether a field exists.
-            speaks = (self.protocol as u32 == id - SPEAKS).then_some(ValueRef::Bool(true));
+            let speaks_it = self.protocol as u32 == id - SPEAKS
+                || carrier(self.protocol, self.ends.ip_protocol).is_some_and(|it| it as u32 == id - SPEAKS);
+            speaks = speaks_it.then_some(ValueRef::Bool(true));
         } else {
             column = column_id(id);
         }

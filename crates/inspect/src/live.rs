@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use daylight_flow::{FlowHasher, FlowIndex};
 use daylight_packet::{Batch, Decoder, DefragmentLimits, Defragmenter, Packet};
-use daylight_protocols::ProtocolId;
+use daylight_protocols::{Asked, ProtocolId};
 
 use crate::chunk::{Chunk, Entry, FRAMES, FrameCounters, Pool};
 use crate::config::Config;
@@ -34,12 +34,14 @@ impl Live {
     /// An engine whose records say that they come from `source`. It ignores [`Config::threads`].
     pub fn new(config: Arc<Config>, source: &str) -> Self {
         let limits = DefragmentLimits { bytes_max: config.fragment_bytes_max, ..DefragmentLimits::default() };
+        let mut shard = Shard::new(Arc::clone(&config), dispatcher(), source.into());
+        shard.inline = true;
         Self {
             decoder: Decoder { verify_checksums: config.verify_checksums },
             hasher: config.seed.map_or_else(FlowHasher::random, FlowHasher::with_seed),
             pool: Arc::default(),
             defragmenter: Defragmenter::new(limits, config.fragment_overlap),
-            shard: Shard::new(Arc::clone(&config), dispatcher(), source.into()),
+            shard,
             correlation: Correlation::default(),
             frames: FrameCounters::default(),
             now_ns: i64::MIN,
@@ -158,6 +160,25 @@ impl LivePacket<'_> {
     /// Its transport payload, as far as it was captured.
     pub fn payload(&self) -> &[u8] {
         self.chunk.payload(self.entry)
+    }
+
+    /// Bytes of transport payload that the flow's client and server have sent.
+    pub fn payload_bytes(&self) -> [u64; 2] {
+        self.shard.flow(self.index).sides.map(|side| side.payload_bytes)
+    }
+
+    /// What the client asks for with this packet, or with what waited for it. Empty unless the configuration
+    /// [wants questions](daylight_protocols::Wanted::set_questions).
+    pub fn asked(&self) -> impl Iterator<Item = &Asked> {
+        let number = self.entry.number;
+        self.shard.asked.iter().filter(move |(of, _)| *of == number).map(|(_, asked)| &**asked)
+    }
+
+    /// True if the packet should not arrive: it says something else than an earlier one under the same sequence numbers, so
+    /// that what was read of the flow would not be what its receiver reads; or it came too early, and there was no room
+    /// to keep it. Its sender will send it again.
+    pub fn is_refused(&self) -> bool {
+        self.shard.refused.contains(&self.entry.number)
     }
 
     /// A number that is the same for all packets of its flow, and unlike most others'; another on each run.

@@ -175,6 +175,8 @@ impl Correlation {
                     self.forgotten += self.names.learn(packet, (client, address), &name);
                 }
             }
+            // The shard keeps it to itself.
+            Fact::Asked(_) => {}
             Fact::Expect { transport, address, port, protocol } => {
                 let number = match transport {
                     Transport::Tcp => 6,

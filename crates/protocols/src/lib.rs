@@ -44,7 +44,7 @@ pub use protocol::{
 pub use registry::ProtocolId;
 pub use risk::{Risk, Severity, Side};
 pub use sink::{
-    Confidence, EVENTS_MAX, Event, FIELDS_MAX, Fact, Findings, LIST_MAX, RiskFound, Sink, VALUE_BYTES_MAX,
-    Wanted,
+    Asked, Confidence, EVENTS_MAX, Event, FIELDS_MAX, Fact, Findings, LIST_MAX, RiskFound, Sink,
+    VALUE_BYTES_MAX, Wanted,
 };
 pub use value::{Kind, Value};

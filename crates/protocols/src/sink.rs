@@ -86,7 +86,7 @@ pub struct Event {
     pub fields: Vec<(FieldRef, Value)>,
 }
 
-/// Something that a flow tells about other flows.
+/// Something that a flow tells besides what it is itself: mostly about other flows.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Fact {
     /// The client was told that `name` is at these addresses.
@@ -107,6 +107,22 @@ pub enum Fact {
         /// What will be carried.
         protocol: ProtocolId,
     },
+    /// The client asks for something. Only made if somebody wants it ([`Sink::wants_questions`]).
+    Asked(Box<Asked>),
+}
+
+/// One of the things that the client of a flow asks for by name: a DNS query, or the head of an HTTP request. It is told
+/// of with the packet that completes it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Asked {
+    /// The name: lower case, without a port or a trailing dot.
+    pub name: Box<str>,
+    /// HTTP: the request's method.
+    pub method: Box<str>,
+    /// DNS: the message.
+    pub message: Box<[u8]>,
+    /// HTTP: how many requests before it wait for their response.
+    pub behind: u32,
 }
 
 /// Which fields somebody wants. Those that cost much to work out are left out when nobody does.
@@ -114,6 +130,7 @@ pub enum Fact {
 pub struct Wanted {
     bits: [u64; Self::WORDS],
     events: bool,
+    questions: bool,
 }
 
 impl Wanted {
@@ -123,12 +140,12 @@ impl Wanted {
 
     /// Every field and every event.
     pub fn all() -> Self {
-        Self { bits: [u64::MAX; Self::WORDS], events: true }
+        Self { bits: [u64::MAX; Self::WORDS], events: true, questions: false }
     }
 
     /// Nothing: start from here, and [`add`](Self::add).
     pub fn none() -> Self {
-        Self { bits: [0; Self::WORDS], events: false }
+        Self { bits: [0; Self::WORDS], events: false, questions: false }
     }
 
     /// Wants this field too.
@@ -141,6 +158,16 @@ impl Wanted {
     /// Wants transactions, or not.
     pub fn set_events(&mut self, events: bool) {
         self.events = events;
+    }
+
+    /// What [`set_questions`](Self::set_questions) was given.
+    pub fn questions(&self) -> bool {
+        self.questions
+    }
+
+    /// Wants to know of each thing that is asked for, or not.
+    pub fn set_questions(&mut self, questions: bool) {
+        self.questions = questions;
     }
 
     /// True if the field is wanted. (Protocols beyond the table are always wanted.)
@@ -224,6 +251,11 @@ impl<'a> Sink<'a> {
     /// True if somebody wants transactions. If not, a parser can stop after the first.
     pub fn wants_events(&self) -> bool {
         self.wanted.events
+    }
+
+    /// True if somebody wants to know of each thing that is asked for, to the flow's end.
+    pub fn wants_questions(&self) -> bool {
+        self.wanted.questions
     }
 
     /// Sets a field, unless it is set already or nobody wants it.
@@ -339,9 +371,10 @@ impl<'a> Sink<'a> {
         }
     }
 
-    /// Tells something about other flows.
+    /// Tells something about other flows, or what is asked for.
     pub fn fact(&mut self, fact: Fact) {
-        if self.facts.len() < EVENTS_MAX {
+        // Of what is asked for nothing may be lost; a packet holds no more than it holds.
+        if self.facts.len() < EVENTS_MAX || matches!(fact, Fact::Asked(_)) {
             self.facts.push(fact);
         }
     }

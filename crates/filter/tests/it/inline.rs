@@ -1,17 +1,10 @@
 //! The whole filter on a router between real clients and real servers.
 
-use std::path::Path;
-use std::sync::Arc;
-
-use daylight_filter::daemon::{self, Settings};
-use daylight_filter::gate::{Ruling, Witness};
-use daylight_filter::ledger::Ledger;
-use daylight_filter::worker::Shared;
-use daylight_policy::Policy;
 use daylight_policy::audit::{Log, Signer, verify};
 
-use crate::namespace::{entered, run};
-use crate::net::{Host, Net, SERVER, have, wait};
+use crate::filtering::with_filter;
+use crate::namespace::entered;
+use crate::net::{Host, Net, SERVER, have};
 
 const POLICY: &str = r#"
 [policy]
@@ -45,54 +38,14 @@ expires = "2100-01-01"
 appeal = "mailto:tests@example.org"
 "#;
 
-struct Quiet;
-
-impl Witness for Quiet {
-    fn ruled(&mut self, _: &Policy, _: Ruling) {}
-}
-
 fn text(host: &Host, command: &str) -> (bool, String) {
     let output = host.sh(command);
     (output.status.success(), String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// Runs `test` while a filter with this policy is at work.
-fn with_filter(net: &Net, policy: &str, test: impl FnOnce(&Shared)) {
-    let path = net.folder.path().join("policy.toml");
-    std::fs::write(&path, policy).unwrap();
-    let settings = Settings::new(path.clone(), "test");
-    let shared = Arc::new(Shared::new(daemon::load(&path).unwrap()));
-    let mut ledger = ledger(net.folder.path());
-    std::thread::scope(|scope| {
-        let running = scope.spawn(|| daemon::run(&settings, &shared, &mut ledger, || Quiet, |_| {}));
-        // Ends it also if the test fails.
-        let ender = Ender(&shared);
-        wait(|| running.is_finished() || run("iptables-save").contains("NFQUEUE"));
-        test(&shared);
-        drop(ender);
-        running.join().unwrap().unwrap();
-    });
-    assert!(!run("iptables-save; ip6tables-save").contains("DAYLIGHT"));
-}
-
-/// A public log in this folder, with its key.
-fn ledger(folder: &Path) -> Ledger {
-    let key = folder.join("key");
-    let signer = if key.exists() { Signer::open(&key) } else { Signer::generate(&key, "filter.test/log") };
-    Ledger::open(&folder.join("log"), signer.unwrap()).unwrap()
-}
-
-struct Ender<'a>(&'a Shared);
-
-impl Drop for Ender<'_> {
-    fn drop(&mut self) {
-        self.0.end();
-    }
-}
-
 #[test]
 fn names_are_stopped_and_their_neighbours_are_not() {
-    let needed = ["curl", "openssl", "python3", "dnsmasq", "dig", "ss"];
+    let needed = ["curl", "openssl", "nginx", "dnsmasq", "dig", "ss"];
     if !have(&needed) || !entered("inline::names_are_stopped_and_their_neighbours_are_not") {
         return;
     }

@@ -7,18 +7,14 @@ use daylight_filter::ledger::Ledger;
 use daylight_policy::Policy;
 use daylight_policy::audit::{Counts, Event, Log, Signer, Tally, Target, Timestamp, verify};
 
+use crate::filtering::ledger as begin;
+
 const POLICY: &str = "[policy]\nname = \"test\"\n[[rule]]\nname = \"one\"\nwhen = \"true\"\naction = \"drop\"\n\
                       reason = \"A test\"\nauthority = \"The tests\"\nexpires = 2099-12-31\n";
 
 fn policy() -> Policy {
     let files: HashMap<PathBuf, Vec<u8>> = HashMap::new();
     Policy::parse(POLICY, "test.toml", &files, None).unwrap_or_else(|error| panic!("{error}"))
-}
-
-fn open(folder: &Path) -> Ledger {
-    let key = folder.join("key");
-    let signer = if key.exists() { Signer::open(&key) } else { Signer::generate(&key, "filter.test/log") };
-    Ledger::open(&folder.join("log"), signer.unwrap()).unwrap()
 }
 
 /// So many flows, an hour before `at` or in its hour.
@@ -49,7 +45,7 @@ fn now() -> i64 {
 #[test]
 fn hours_are_told_when_they_are_over_and_the_rest_at_the_end() {
     let folder = tempfile::tempdir().unwrap();
-    let mut ledger = open(folder.path());
+    let mut ledger = begin(folder.path());
     ledger.begun(&policy()).unwrap();
     ledger.count(tally(3, now() - 3600));
     assert_eq!(told(folder.path(), &ledger), 3);
@@ -66,19 +62,19 @@ fn hours_are_told_when_they_are_over_and_the_rest_at_the_end() {
 #[test]
 fn what_a_killed_filter_counted_is_told_by_the_next_one_and_only_once() {
     let folder = tempfile::tempdir().unwrap();
-    let mut ledger = open(folder.path());
+    let mut ledger = begin(folder.path());
     ledger.begun(&policy()).unwrap();
     ledger.count(tally(5, now()));
     drop(ledger);
     // Killed between the append and the next keeping: the counts are in both places.
     let kept = folder.path().join("log.counts");
     let before = std::fs::read(&kept).unwrap();
-    let mut ledger = open(folder.path());
+    let mut ledger = begin(folder.path());
     ledger.begun(&policy()).unwrap();
     assert_eq!(told(folder.path(), &ledger), 5);
     drop(ledger);
     std::fs::write(&kept, before).unwrap();
-    let mut ledger = open(folder.path());
+    let mut ledger = begin(folder.path());
     ledger.begun(&policy()).unwrap();
     ledger.ended("a test").unwrap();
     assert_eq!(told(folder.path(), &ledger), 5);
@@ -92,7 +88,7 @@ fn what_a_killed_filter_counted_is_told_by_the_next_one_and_only_once() {
 #[test]
 fn without_room_counts_wait() {
     let folder = tempfile::tempdir().unwrap();
-    let mut ledger = open(folder.path());
+    let mut ledger = begin(folder.path());
     ledger.begun(&policy()).unwrap();
     // Where the tiles should be is a file now: nothing can be appended.
     let tiles = folder.path().join("log/tile");

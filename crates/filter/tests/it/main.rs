@@ -3,9 +3,13 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stderr)]
 
+mod evasion;
+mod filtering;
 mod gate;
+mod hello;
 mod inline;
 mod kernel;
 mod ledger;
 mod namespace;
 mod net;
+mod raw;

@@ -30,8 +30,23 @@ impl Host {
         command
     }
 
+    /// Does something in the namespace, on a thread of its own: sockets that are opened there stay there.
+    pub(crate) fn within<T: Send>(&self, act: impl FnOnce() -> T + Send) -> T {
+        let namespace = File::open(format!("/proc/{}/ns/net", self.pid())).unwrap();
+        let inside = || {
+            nix::sched::setns(namespace, nix::sched::CloneFlags::CLONE_NEWNET).unwrap();
+            act()
+        };
+        std::thread::scope(|scope| scope.spawn(inside).join().unwrap())
+    }
+
     pub(crate) fn sh(&self, command: &str) -> Output {
         self.command("sh").args(["-c", command]).output().unwrap()
+    }
+
+    /// Waits until something listens on this TCP port.
+    pub(crate) fn listens(&self, port: u16) {
+        wait(|| self.sh(&format!("ss -Hltn sport = :{port} | grep -q LISTEN")).status.success());
     }
 
     /// Starts a server, which is ended with the host. Its output goes to a file in the temporary folder.
@@ -63,6 +78,9 @@ pub(crate) struct Net {
     pub(crate) folder: tempfile::TempDir,
 }
 
+/// The client's addresses, IPv4 and IPv6.
+pub(crate) const CLIENT: [&str; 2] = ["192.0.2.2", "2001:db8:1::2"];
+/// The server's.
 pub(crate) const SERVER: [&str; 2] = ["198.51.100.2", "2001:db8:2::2"];
 
 /// Programs without which there is no test; false, and a word on it, if one is missing.
@@ -111,8 +129,8 @@ impl Net {
         let key = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=test \
                    -keyout key.pem -out cert.pem 2>/dev/null";
         run(&format!("cd {} && {key}", folder.display()));
-        std::fs::write(folder.join("serve.py"), SITE).unwrap();
-        self.server.serve(&folder, "python3", &["serve.py"]);
+        std::fs::write(folder.join("nginx.conf"), NGINX).unwrap();
+        self.server.serve(&folder, "nginx", &["-p", ".", "-c", "nginx.conf", "-e", "stderr"]);
         let dns = [
             "--keep-in-foreground",
             "--port=53",
@@ -125,30 +143,26 @@ impl Net {
             "--user=root",
         ];
         self.server.serve(&folder, "dnsmasq", &dns);
-        for port in [80, 443] {
-            wait(|| self.server.sh(&format!("ss -Hltn sport = :{port} | grep -q LISTEN")).status.success());
-        }
+        self.server.listens(80);
+        self.server.listens(443);
         wait(|| self.server.sh("ss -Hlun sport = :53 | grep -q 53").status.success());
     }
 }
 
-/// The same files over HTTP and HTTPS, IPv4 and IPv6, to many at once: a connection that hangs keeps nobody waiting.
-const SITE: &str = r#"
-import http.server, socket, ssl, threading
-class Server(http.server.ThreadingHTTPServer):
-    address_family = socket.AF_INET6
-    daemon_threads = True
-    tls = None
-    def finish_request(self, request, address):
-        if self.tls:
-            request = self.tls.wrap_socket(request, server_side=True)
-        super().finish_request(request, address)
-tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-tls.load_cert_chain("cert.pem", "key.pem")
-plain, secure = (Server(("::", port), http.server.SimpleHTTPRequestHandler) for port in (80, 443))
-secure.tls = tls
-threading.Thread(target=plain.serve_forever, daemon=True).start()
-secure.serve_forever()
+/// The same files over HTTP/1, TLS and HTTP/2, IPv4 and IPv6; which names were asked for is written down.
+const NGINX: &str = r#"
+daemon off; master_process off; user root; pid nginx.pid;
+events { worker_connections 4096; }
+http {
+    log_format names '$ssl_server_name|$host|$request';
+    access_log requests.log names;
+    client_body_temp_path . ; proxy_temp_path . ; fastcgi_temp_path . ; scgi_temp_path . ; uwsgi_temp_path . ;
+    server {
+        listen [::]:80 ipv6only=off; listen [::]:443 ssl http2 ipv6only=off;
+        ssl_certificate cert.pem; ssl_certificate_key key.pem;
+        root .;
+    }
+}
 "#;
 
 #[track_caller]

@@ -27,6 +27,8 @@ pub(super) struct Work {
     pub(super) driver: Option<Box<Driver>>,
     /// TCP only.
     pub(super) streams: Option<Box<[Reassembler; 2]>>,
+    /// Data that came with the SYN, and where it belongs: part of the stream only if the other side takes it (RFC 7413).
+    with_syn: Option<Box<(u32, Vec<u8>)>>,
 }
 
 /// How far identification has come.
@@ -78,12 +80,25 @@ impl Job<'_> {
             streams[dir.index()].syn(seq);
             seq = seq.wrapping_add(1);
         }
+        let on_syn = flags & (TcpHeader::SYN | TcpHeader::ACK) == TcpHeader::SYN;
+        let (mut payload, mut wire_len) = (payload, packet.payload_wire_len);
+        let mut taken = None;
+        if on_syn {
+            self.work.with_syn = (!payload.is_empty()).then(|| Box::new((seq, payload.to_vec())));
+            (payload, wire_len) = (&[], 0);
+        } else if let Some(with_syn) = self.work.with_syn.take() {
+            let end = with_syn.0.wrapping_add(with_syn.1.len() as u32);
+            let from_other = flags & TcpHeader::SYN != 0;
+            // Whoever goes on behind it knows that it was taken.
+            let is_taken = if from_other { ack.wrapping_sub(end) < 1 << 30 } else { seq == end };
+            taken = is_taken.then_some(with_syn).map(|it| (if from_other { dir.other() } else { dir }, *it));
+        }
         if let Some(segment) = Segment::new(packet, payload) {
             self.work.last[dir.index()] = Some(segment);
         }
-        let missing = packet.payload_wire_len - packet.payload_len;
+        let missing = wire_len - payload.len() as u32;
         let stream = &mut streams[dir.index()];
-        if self.work.driver.is_none() && packet.payload_wire_len > 0 && stream.rewind(seq) {
+        if self.work.driver.is_none() && wire_len > 0 && stream.rewind(seq) {
             // It is another start: who rejected the first may know it.
             if let Some(identify) = &mut self.work.identify {
                 identify.state[dir.index()] = Asked::NotYet;
@@ -97,7 +112,13 @@ impl Job<'_> {
         let fresh = stream.position() == 0 && stream.held_bytes() == 0;
         let keep_alive = payload == [0] && fresh && !certain;
         let mut keep = true;
-        if packet.payload_wire_len > 0 && !keep_alive {
+        if let Some((of, (seq, bytes))) = taken {
+            keep = self.read(&mut streams[of.index()], of, |stream, counters, may_hold, give| {
+                stream.push(seq, &bytes, 0, may_hold, counters, give);
+            });
+        }
+        let stream = &mut streams[dir.index()];
+        if keep && wire_len > 0 && !keep_alive {
             keep = self.read(stream, dir, |stream, counters, may_hold, give| {
                 stream.push(seq, payload, missing, may_hold, counters, give);
             });
@@ -429,17 +450,18 @@ impl Job<'_> {
 }
 
 impl Work {
-    pub(super) fn new(flow: &Flow<Hot>) -> Self {
+    /// `inline`: packets can still be kept from arriving.
+    pub(super) fn new(flow: &Flow<Hot>, inline: bool) -> Self {
         let tcp = flow.key.protocol == TransportKind::TCP;
         let start = if flow.x.flags.has(Flags::CLIENT_IS_CERTAIN) {
             Reassembler::new
         } else {
             Reassembler::picked_up
         };
-        let streams = tcp.then(|| Box::new(flow.sides.map(|side| start(side.next_seq()))));
+        let streams = tcp.then(|| Box::new(flow.sides.map(|side| start(side.next_seq()).strict(inline))));
         // A flow that rested goes on where it was.
         let driver = Driver::new(flow.x.label).map(Box::new);
-        Self { last: [None; 2], identify: None, driver, streams }
+        Self { last: [None; 2], identify: None, driver, streams, with_syn: None }
     }
 
     pub(super) fn held_bytes(&self) -> usize {

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use daylight_flow::{Flow, FlowIndex, Reassembler, ReassemblyCounters, Table, Wheel};
 use daylight_packet::{Decoder, Issues, Packet, TcpHeader, TransportKind};
 use daylight_protocols::dispatch::Dispatcher;
-use daylight_protocols::{Dir, Event, Fact, ProtocolId};
+use daylight_protocols::{Asked, Dir, Event, Fact, ProtocolId};
 
 use crate::chunk::{Chunk, Entry};
 use crate::config::{Config, WantedCore};
@@ -74,6 +74,13 @@ pub(crate) struct Shard {
     group: u32,
     events: Vec<Event>,
     facts: Vec<Fact>,
+    /// What the packets of the last chunk completed the question for, with their numbers.
+    pub(crate) asked: Vec<(u64, Box<Asked>)>,
+    /// Packets of the last chunk that no receiver should get: they say something else than what came before under the
+    /// same sequence numbers, or there is no room to keep them until it is their turn. Only if `inline`.
+    pub(crate) refused: Vec<u64>,
+    /// Packets can still be kept from arriving: nothing need be given up for want of room.
+    pub(crate) inline: bool,
     due: Vec<(u64, u32)>,
     pub(crate) counters: ShardCounters,
     output: Output,
@@ -96,6 +103,9 @@ impl Shard {
             group: 0,
             events: Vec::new(),
             facts: Vec::new(),
+            asked: Vec::new(),
+            refused: Vec::new(),
+            inline: false,
             due: Vec::new(),
             counters: ShardCounters::default(),
             output: Output::default(),
@@ -119,6 +129,8 @@ impl Shard {
     ) -> Output {
         self.group = chunk.group as u32;
         self.may_hold = may_hold;
+        self.asked.clear();
+        self.refused.clear();
         let mut guesses = [0; GROUP];
         for group in chunk.lists[me].chunks(GROUP) {
             for (guess, entry) in guesses.iter_mut().zip(group) {
@@ -207,7 +219,7 @@ impl Shard {
         if first_payload || packet.payload_len > 0 && flags.has(Flags::RESTING) {
             flow.x.flags.set(Flags::PAYLOAD, true);
             flow.x.flags.set(Flags::RESTING, false);
-            flow.x.work = Some(Box::new(Work::new(flow)));
+            flow.x.work = Some(Box::new(Work::new(flow, self.inline)));
         }
         let retransmitted = flow.retransmitted;
         flow.count(packet);
@@ -321,6 +333,7 @@ impl Shard {
         };
         flow.x.found.get_or_insert_default();
         let held = work.held_bytes();
+        let before = self.counters.reassembly;
         let dir = if client { Dir::Client } else { Dir::Server };
         let tcp = flow.key.protocol == TransportKind::TCP;
         // A parser that panics costs its flow the fields, not the run.
@@ -337,6 +350,10 @@ impl Shard {
             false
         });
         self.hand_over(index, entry.number);
+        let now = self.counters.reassembly;
+        if self.inline && (now.conflicts, now.over_budget) != (before.conflicts, before.over_budget) {
+            self.refused.push(entry.number);
+        }
         self.held_bytes = (self.held_bytes + if keep { work.held_bytes() } else { 0 }).saturating_sub(held);
         let flow = &mut self.table[index];
         if keep {
@@ -373,7 +390,12 @@ impl Shard {
         let flow = &self.table[index];
         let order = (number, flow.first_packet);
         let client = flow.key.address(usize::from(!flow.client_is_low));
-        self.output.facts.extend(self.facts.drain(..).map(|fact| (order, client, fact)));
+        for fact in self.facts.drain(..) {
+            match fact {
+                Fact::Asked(asked) => self.asked.push((number, asked)),
+                fact => self.output.facts.push((order, client, fact)),
+            }
+        }
         if self.events.is_empty() {
             return;
         }

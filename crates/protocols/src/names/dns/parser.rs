@@ -115,6 +115,10 @@ impl Messages {
             if !(known && header.is_response()) {
                 self.question(&question, out);
             }
+            if self.flavour == Flavour::Dns && !header.is_response() && out.wants_questions() {
+                let (name, message) = (question.name.lower().into(), bytes.into());
+                out.fact(Fact::Asked(Box::new(crate::Asked { name, message, ..crate::Asked::default() })));
+            }
         }
         let mut read = || -> Result<(), Trouble> {
             for _ in 1..header.counts[0] {

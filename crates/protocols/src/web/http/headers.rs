@@ -82,6 +82,10 @@ pub(super) fn request_header(
             if half.message.hosts == 2 {
                 out.risk(&SUSPICIOUS_HEADER, || "two Host headers".to_owned());
             }
+            if half.message.authority.is_empty() && half.message.hosts == 1 {
+                half.message.authority = value.to_vec();
+                half.message.in_host = true;
+            }
             let host = message::host_of(value);
             out.hostname(host);
             out.set_text(HOST, value);

@@ -7,7 +7,7 @@ use super::body::Body;
 use super::headers::{framing, host_risks, request_header, response_header, url_risks};
 use super::message::{self, RequestLine, StatusLine};
 use super::*;
-use crate::{Event, FieldRef, LIST_MAX, Parser, Sink, Step, Value};
+use crate::{Asked, Event, Fact, FieldRef, LIST_MAX, Parser, Sink, Step, Value};
 
 /// The longest line.
 const LINE_BYTES_MAX: usize = 32 * 1024;
@@ -60,6 +60,10 @@ pub(super) struct Message {
     pub(super) length: Option<u64>,
     pub(super) chunked: bool,
     pub(super) hosts: u8,
+    /// Of a request: whom it is for, if its target says so, or else its first `Host`.
+    pub(super) authority: Vec<u8>,
+    /// The header before this line was that `Host`.
+    pub(super) in_host: bool,
     pub(super) upgrade: Upgrade,
 }
 
@@ -81,6 +85,7 @@ pub(super) struct Exchange {
     depth: u64,
     began_ns: i64,
     asked: bool,
+    method: Box<str>,
     head: bool,
     connect: bool,
     pub(super) upgrade: Upgrade,
@@ -191,6 +196,9 @@ impl Http {
         }
         let mut exchange =
             Exchange { depth: self.depth, began_ns: out.now_ns(), asked: true, ..Exchange::default() };
+        if out.wants_questions() {
+            exchange.method = String::from_utf8_lossy(line.method).into();
+        }
         exchange.head = line.method == b"HEAD";
         exchange.connect = line.method == b"CONNECT";
         let method = match message::method_name(line.method) {
@@ -229,7 +237,14 @@ impl Http {
         }
         url_risks(line.target, &target, out);
         let half = &mut self.halves[dir.index()];
-        half.message = Message { depth: self.depth, began_ns: out.now_ns(), ..Message::default() };
+        let authority =
+            if exchange.connect { Some(line.target) } else { message::absolute_authority(line.target) };
+        half.message = Message {
+            depth: self.depth,
+            began_ns: out.now_ns(),
+            authority: authority.unwrap_or_default().to_vec(),
+            ..Message::default()
+        };
         half.body = Body::default();
         half.head_bytes = 0;
         half.state = State::Headers;
@@ -281,10 +296,16 @@ impl Http {
     }
 
     fn header(&mut self, dir: Dir, line: &[u8], out: &mut Sink<'_>) {
-        // A folded line goes on with the one before; nothing that is read here is ever folded.
+        // A folded line goes on with the one before (RFC 9112 §5.2); who folds a `Host` hides it from none but the careless.
+        let half = &mut self.halves[dir.index()];
         if matches!(line.first(), Some(b' ' | b'\t')) {
+            if std::mem::take(&mut half.message.in_host) {
+                half.message.authority.extend_from_slice(line.trim_ascii());
+                out.hostname(message::host_of(&half.message.authority));
+            }
             return;
         }
+        half.message.in_host = false;
         let Some((name, value)) = message::header_line(line) else {
             out.risk(&SUSPICIOUS_HEADER, || "a line without a colon".to_owned());
             return;
@@ -350,6 +371,9 @@ impl Http {
                 return self.message_done(dir, out);
             }
             until_end = length.is_none();
+        } else if out.wants_questions() {
+            let behind = self.waiting.len().saturating_sub(1) as u32;
+            asked(&half.message.authority, exchange, behind, out);
         }
         half.body.total = length.filter(|_| !chunked);
         half.body.start(out);
@@ -398,7 +422,8 @@ impl Http {
         if other.state == State::Held {
             other.state = State::Start;
         }
-        if !out.wants_events() && self.answered >= TRANSACTIONS_MAX { Next::Finished } else { Next::Go }
+        let all = out.wants_events() || out.wants_questions();
+        if !all && self.answered >= TRANSACTIONS_MAX { Next::Finished } else { Next::Go }
     }
 
     /// After the body's next bytes: is it over, or of no more interest?
@@ -540,6 +565,16 @@ impl Parser for Http {
         for exchange in std::mem::take(&mut self.waiting) {
             tell(exchange, None, out);
         }
+    }
+}
+
+/// Tells what a request asks for.
+fn asked(authority: &[u8], exchange: Option<&Exchange>, behind: u32, out: &mut Sink<'_>) {
+    let host = message::host_of(authority);
+    let name = String::from_utf8_lossy(host.strip_suffix(b".").unwrap_or(host)).to_ascii_lowercase();
+    if let (Some(exchange), false) = (exchange, name.is_empty()) {
+        let (name, method) = (name.into(), exchange.method.clone());
+        out.fact(Fact::Asked(Box::new(Asked { name, method, behind, ..Asked::default() })));
     }
 }
 

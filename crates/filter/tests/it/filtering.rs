@@ -1,0 +1,103 @@
+//! Runs a filter in the test's process.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use daylight_filter::daemon::{self, Settings};
+use daylight_filter::gate::{Ruling, Witness};
+use daylight_filter::ledger::Ledger;
+use daylight_filter::worker::Shared;
+use daylight_policy::audit::Signer;
+use daylight_policy::{Policy, Verdict};
+use daylight_protocols::common;
+
+use crate::namespace::run;
+use crate::net::{Net, wait};
+
+/// Flows and questions stopped so far, by the name that was asked for.
+#[derive(Clone, Default)]
+struct Stopped(Arc<Mutex<BTreeMap<String, u64>>>);
+
+impl Witness for Stopped {
+    fn ruled(&mut self, _: &Policy, ruling: Ruling) {
+        if matches!(ruling.verdict, Verdict::Drop | Verdict::Reject) {
+            let hostname = ruling.record.text(common::HOSTNAME).map(str::to_owned);
+            let name = ruling.asked.or(hostname).unwrap_or_default();
+            *self.0.lock().unwrap().entry(name.trim_end_matches('.').to_lowercase()).or_default() += 1;
+        }
+    }
+}
+
+/// A filter at work.
+pub(crate) struct Filter<'a> {
+    pub(crate) shared: &'a Shared,
+    stopped: Stopped,
+}
+
+impl Filter<'_> {
+    /// How many flows or questions were stopped so far because of this name.
+    pub(crate) fn stopped(&self, name: &str) -> u64 {
+        let stopped = self.stopped.0.lock().unwrap();
+        stopped.get(name).copied().unwrap_or_default()
+    }
+}
+
+/// A policy that allows what no rule forbids.
+pub(crate) fn policy(rules: &str) -> String {
+    format!("[policy]\nname = \"test\"\nmatch = \"first\"\ndefault = \"allow\"\n{rules}")
+}
+
+/// A rule. `action` may be followed by more lines: `limit"\nrate = "3 packets/s`.
+pub(crate) fn rule(name: &str, when: &str, action: &str) -> String {
+    format!(
+        "[[rule]]\nname = \"{name}\"\nwhen = '{when}'\naction = \"{action}\"\nreason = \"A test\"\n\
+         authority = \"The tests\"\nexpires = \"2100-01-01\"\n"
+    )
+}
+
+/// Runs `test` while a filter with this policy is at work.
+pub(crate) fn with_filter(net: &Net, policy: &str, test: impl FnOnce(&Filter<'_>)) {
+    with_settings(net, policy, |_| {}, test);
+}
+
+/// As [`with_filter`], with other settings.
+pub(crate) fn with_settings(
+    net: &Net,
+    policy: &str,
+    change: impl FnOnce(&mut Settings),
+    test: impl FnOnce(&Filter<'_>),
+) {
+    let path = net.folder.path().join("policy.toml");
+    std::fs::write(&path, policy).unwrap();
+    let mut settings = Settings::new(path.clone(), "test");
+    change(&mut settings);
+    let shared = Arc::new(Shared::new(daemon::load(&path).unwrap()));
+    let (mut ledger, stopped) = (ledger(net.folder.path()), Stopped::default());
+    std::thread::scope(|scope| {
+        let running =
+            scope.spawn(|| daemon::run(&settings, &shared, &mut ledger, || stopped.clone(), |_| {}));
+        // Ends it also if the test fails.
+        let ender = Ender(&shared);
+        wait(|| running.is_finished() || run("ip6tables-save").contains("NFQUEUE"));
+        test(&Filter { shared: &shared, stopped: stopped.clone() });
+        drop(ender);
+        running.join().unwrap().unwrap();
+    });
+    assert!(!run("iptables-save; ip6tables-save").contains("DAYLIGHT"));
+}
+
+/// A public log in this folder, with its key.
+pub(crate) fn ledger(folder: &Path) -> Ledger {
+    let key = folder.join("key");
+    let signer = if key.exists() { Signer::open(&key) } else { Signer::generate(&key, "filter.test/log") };
+    Ledger::open(&folder.join("log"), signer.unwrap()).unwrap()
+}
+
+struct Ender<'a>(&'a Shared);
+
+impl Drop for Ender<'_> {
+    fn drop(&mut self) {
+        self.0.end();
+    }
+}
