@@ -221,6 +221,135 @@ pub(crate) enum FilterCommand {
     Check(FilterCheck),
     /// Says why a policy does what it does to a flow
     Explain(FilterExplain),
+    /// Prints the rules that `run` puts into the kernel, and changes nothing
+    Plan(FilterKernel),
+    /// Filters what this machine forwards, by a policy, until it is stopped
+    Run(FilterRun),
+    /// Lets a running filter load its policy and lists anew; a bad policy leaves the old one in force
+    Reload(FilterControl),
+    /// Says how a running filter is
+    Status(FilterStatus),
+    /// Takes what a killed filter left in the kernel out of it
+    Clean {
+        /// The filter's name
+        #[arg(long, default_value = "main", value_parser = filter_name)]
+        name: String,
+    },
+}
+
+/// Letters, digits and hyphens: it becomes a part of the names of the kernel's chains.
+fn filter_name(text: &str) -> Result<String, String> {
+    let good = |c: char| c.is_ascii_alphanumeric() || c == '-';
+    if (1..=16).contains(&text.len()) && text.chars().all(good) {
+        Ok(text.to_owned())
+    } else {
+        Err("a filter's name has 1 to 16 letters, digits and hyphens".into())
+    }
+}
+
+#[derive(Args)]
+pub(crate) struct FilterKernel {
+    /// Tells this filter from others on the machine
+    #[arg(long, default_value = "main", value_parser = filter_name)]
+    pub(crate) name: String,
+    /// How many queues, each with a thread and an engine of its own
+    #[arg(long, value_name = "NUMBER", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub(crate) queues: u16,
+    /// The number of the first queue
+    #[arg(long, value_name = "NUMBER", default_value_t = 0)]
+    pub(crate) first_queue: u16,
+    /// The lowest of the four bits of packet marks that are the filter's
+    #[arg(long, value_name = "BIT", default_value_t = 24, value_parser = clap::value_parser!(u8).range(0..=28))]
+    pub(crate) mark_bit: u8,
+    /// Filters also what this machine itself sends and receives
+    #[arg(long)]
+    pub(crate) own_traffic: bool,
+    /// Looks at every packet, also of connections that were decided on
+    #[arg(long)]
+    pub(crate) no_offload: bool,
+    /// What becomes of packets when the filter is gone
+    #[arg(long, value_name = "WAY", default_value = "open")]
+    pub(crate) if_gone: Way,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Way {
+    /// They go on
+    Open,
+    /// They are dropped
+    Closed,
+}
+
+const RUN_STATUS: &str = "\
+SIGHUP, or `daylight filter reload`, loads the policy anew. SIGTERM or Ctrl-C ends the filter.
+
+Exit status:
+  0  it was asked to end
+  1  it could not begin, or failed
+  2  the command line is wrong";
+
+#[derive(Args)]
+#[command(after_help = RUN_STATUS)]
+pub(crate) struct FilterRun {
+    /// The policy, a TOML file
+    pub(crate) policy: PathBuf,
+    /// The folder of the public log, which `daylight audit create` makes
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) log: PathBuf,
+    /// The file with the key that signs it
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key: PathBuf,
+    /// The address of the public page, for those whom a notice is sent
+    #[arg(long, value_name = "URL")]
+    pub(crate) page: Option<String>,
+    /// Writes each decision as a line of JSON to this file, or with - to the standard output
+    #[arg(long, value_name = "FILE")]
+    pub(crate) decisions: Option<PathBuf>,
+    /// The key of the clients' pseudonyms in it, made if it isn't there [default: another at each start]
+    #[arg(long, value_name = "FILE", requires = "decisions", conflicts_with = "addresses")]
+    pub(crate) pseudonyms: Option<PathBuf>,
+    /// Writes the addresses of clients into it, instead of pseudonyms
+    #[arg(long, requires = "decisions")]
+    pub(crate) addresses: bool,
+    /// Where it can be asked [default: /run/daylight/NAME.sock]
+    #[arg(long, value_name = "PATH")]
+    pub(crate) control: Option<PathBuf>,
+    /// What becomes of packets when a queue is full
+    #[arg(long, value_name = "WAY", default_value = "open")]
+    pub(crate) if_full: Way,
+    /// What becomes of packets when the engine fails
+    #[arg(long, value_name = "WAY", default_value = "open")]
+    pub(crate) if_fault: Way,
+    /// What becomes of packets while more memory is in use than --memory-max
+    #[arg(long, value_name = "WAY", default_value = "open")]
+    pub(crate) if_memory: Way,
+    /// How much memory it may take
+    #[arg(long, value_name = "MIB")]
+    pub(crate) memory_max: Option<u64>,
+    #[command(flatten)]
+    pub(crate) kernel: FilterKernel,
+}
+
+#[derive(Args)]
+pub(crate) struct FilterControl {
+    /// The filter's name
+    #[arg(long, default_value = "main", value_parser = filter_name)]
+    pub(crate) name: String,
+    /// Where it can be asked [default: /run/daylight/NAME.sock]
+    #[arg(long, value_name = "PATH")]
+    pub(crate) control: Option<PathBuf>,
+}
+
+#[derive(Args)]
+pub(crate) struct FilterStatus {
+    #[command(flatten)]
+    pub(crate) filter: FilterControl,
+    /// As JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// As metrics that Prometheus reads
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) metrics: bool,
 }
 
 const CHECK_STATUS: &str = "\
@@ -252,6 +381,17 @@ pub(crate) struct FilterExplain {
 
 #[derive(Subcommand)]
 pub(crate) enum AuditCommand {
+    /// Makes the key of a public log, and the log, and prints the key that verifies it
+    Create {
+        /// The log's folder
+        log: PathBuf,
+        /// The file for the key that signs it, which nobody else may read
+        #[arg(long, value_name = "FILE")]
+        key: PathBuf,
+        /// The log's name: where it will be published, without https://
+        #[arg(long, value_name = "NAME")]
+        origin: String,
+    },
     /// Verifies a whole log, or a proof
     Verify {
         /// The log's folder, or a file with a proof

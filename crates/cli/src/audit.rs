@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
-use daylight_policy::audit::{Log, Proof, VerifierKey, verify};
+use daylight_policy::audit::{Log, Proof, Signer, VerifierKey, Writer, verify};
 
 use crate::args::AuditCommand;
 use crate::interrupt;
@@ -12,6 +12,16 @@ use crate::listing::print;
 
 pub(crate) fn run(command: &AuditCommand) -> Result<ExitCode> {
     match command {
+        AuditCommand::Create { log, key, origin } => {
+            let signer = Signer::generate(key, origin)?;
+            let public = signer.verifier_key().to_string();
+            if let Err(error) = Writer::create(log, signer) {
+                // A key without its log is of no use.
+                let _ = std::fs::remove_file(key);
+                return Err(error.into());
+            }
+            print(format!("{public}\n").as_bytes())
+        }
         AuditCommand::Verify { log, key } => {
             let key = key_of(key)?;
             let mut text = Vec::new();

@@ -1,5 +1,7 @@
 //! `daylight filter`: looking at policies.
 
+mod inline;
+
 use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
@@ -17,9 +19,15 @@ pub(crate) fn run(command: &FilterCommand) -> Result<ExitCode> {
     match command {
         FilterCommand::Check(args) => checked(args),
         FilterCommand::Explain(args) => explained(args),
+        FilterCommand::Plan(args) => inline::plan(args),
+        FilterCommand::Run(args) => inline::run(args),
+        FilterCommand::Reload(args) => inline::reload(args),
+        FilterCommand::Status(args) => inline::status(args),
+        FilterCommand::Clean { name } => inline::clean(name),
     }
 }
 
+/// Loads a policy, or says everything that is wrong with it.
 fn load(path: &Path) -> Result<Option<Arc<Policy>>> {
     match Policy::load(path, None) {
         Ok(policy) => Ok(Some(Arc::new(policy))),

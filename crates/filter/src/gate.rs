@@ -120,6 +120,8 @@ pub struct Gate {
 struct Rules {
     judge: Judge,
     limiter: Limiter,
+    /// Flows decided on for good, by their fate, since that was last taken.
+    settled: [u64; 3],
     epoch: u8,
     /// Rules read numbers that grow as long as a flow goes on.
     reads_counters: bool,
@@ -139,6 +141,7 @@ impl Gate {
         let field = |name| RecordSchema.field(name).map_or(u32::MAX, |field| field.id);
         let rules = Rules {
             limiter: Limiter::new(BUCKETS_MAX),
+            settled: [0; 3],
             epoch: 0,
             reads_counters: reads_counters(&policy),
             judge: Judge::new(policy),
@@ -198,6 +201,11 @@ impl Gate {
     /// Flows that are followed.
     pub fn flows(&self) -> usize {
         self.live.flows()
+    }
+
+    /// How many flows were decided on for good since this was last asked: allowed, dropped, rejected.
+    pub fn take_settled(&mut self) -> [u64; 3] {
+        std::mem::take(&mut self.rules.settled)
     }
 
     /// Ends all flows.
@@ -283,6 +291,9 @@ impl Rules {
             Verdict::Reject => (State::Rejected, Outcome::Settled(Fate::Rejected)),
             Verdict::Limit(_) => (State::Limited, self.limited(packet, note.rule, packets == 1, tally)),
         };
+        if let Outcome::Settled(fate) = outcome {
+            self.settle(fate);
+        }
         note.state = state;
         packet.set_note(note.pack());
         if verdict == Verdict::Reject && packet.packet().key.protocol == TransportKind::TCP {
@@ -344,7 +355,7 @@ impl Rules {
                 _ => {
                     note.state = State::Dropped;
                     packet.set_note(note.pack());
-                    Outcome::Settled(Fate::Dropped)
+                    self.settle(Fate::Dropped)
                 }
             };
             rulings.push(Ruling { rule, verdict, record, asked: Some(question.name) });
@@ -355,7 +366,7 @@ impl Rules {
 
     /// Answers a question in the place of the one who was asked, where there is a standard way to.
     fn refuse(
-        &self,
+        &mut self,
         packet: &mut LivePacket<'_>,
         question: &Question,
         rule: &Rule,
@@ -393,12 +404,20 @@ impl Rules {
             note.state = State::Rejected;
             packet.set_note(note.pack());
             notices.push(reset(packet));
-            return Outcome::Settled(Fate::Rejected);
+            return self.settle(Fate::Rejected);
         };
         notices.extend(notice::stream::answer([client, server], packet.packet(), &answer));
         note.state = State::Dropped;
         packet.set_note(note.pack());
-        Outcome::Settled(Fate::Dropped)
+        self.settle(Fate::Dropped)
+    }
+
+    /// A flow is decided on for good.
+    fn settle(&mut self, fate: Fate) -> Outcome {
+        if let Some(count) = self.settled.get_mut(fate as usize - 1) {
+            *count += 1;
+        }
+        Outcome::Settled(fate)
     }
 
     fn limited(

@@ -29,7 +29,7 @@ const WHY_BYTES_MAX: usize = 4000;
 pub enum LedgerError {
     /// The log.
     #[error("the public log: {0}")]
-    Log(#[from] AuditError),
+    Log(AuditError),
     /// The file with the counts of the hour that is not over.
     #[error("{}: {why}", .path.display())]
     Kept {
@@ -38,6 +38,12 @@ pub enum LedgerError {
         /// What is wrong, and what to do.
         why: String,
     },
+}
+
+impl From<AuditError> for LedgerError {
+    fn from(error: AuditError) -> Self {
+        Self::Log(error)
+    }
 }
 
 /// Tells the public log what the filter does.

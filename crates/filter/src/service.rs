@@ -70,7 +70,10 @@ impl Service {
                 shown = None;
             }
             control.answer(|request| match request {
-                Request::Status => Answer::Status(Box::new(running.status(ledger))),
+                Request::Status => {
+                    ledger.count(shared.take_tally());
+                    Answer::Status(Box::new(running.status(ledger)))
+                }
                 Request::Reload => match running.reload(ledger) {
                     Ok(()) => Answer::Done,
                     Err(error) => Answer::Failed(error.to_string()),

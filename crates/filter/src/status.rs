@@ -102,7 +102,7 @@ impl fmt::Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { name, pid, version, since, policy, .. } = self;
         writeln!(f, "{name}: runs since {since} (process {pid}, daylight {version})")?;
-        writeln!(f, "policy    {} since {}: {} rules", policy.name, policy.since, policy.rules)?;
+        writeln!(f, "policy    {} since {} ({} rules)", policy.name, policy.since, policy.rules)?;
         if let Some(why) = &policy.refused {
             writeln!(f, "          the last reload was refused: {}", why.trim_end())?;
         }

@@ -39,7 +39,7 @@ pub struct Shared {
 pub struct Counters {
     /// Packets that were looked at.
     pub packets: AtomicU64,
-    /// Packets that the filter dropped itself.
+    /// Of those, the ones that did not go on.
     pub dropped: AtomicU64,
     /// Flows that were decided on for good: allowed, dropped, rejected.
     pub settled: [AtomicU64; 3],
@@ -200,7 +200,7 @@ impl<W: Witness> Worker<W> {
                 for ((_, verdict), outcome) in packets.iter_mut().zip(&outcomes) {
                     *verdict = told(*outcome, self.mark, self.offload);
                 }
-                count(&shared.counters, &outcomes);
+                count(&shared.counters, &outcomes, gate.take_settled());
                 forget = decided.is_err();
             }
             if forget {
@@ -269,15 +269,12 @@ fn told(outcome: Outcome, mark: MarkBits, offload: bool) -> Verdict {
     }
 }
 
-fn count(counters: &Counters, outcomes: &[Outcome]) {
+fn count(counters: &Counters, outcomes: &[Outcome], settled: [u64; 3]) {
     counters.packets.fetch_add(outcomes.len() as u64, Ordering::Relaxed);
-    for outcome in outcomes {
-        match outcome {
-            Outcome::Pass => {}
-            Outcome::Drop => _ = counters.dropped.fetch_add(1, Ordering::Relaxed),
-            Outcome::Settled(fate) => {
-                counters.settled[*fate as usize - 1].fetch_add(1, Ordering::Relaxed);
-            }
-        }
+    let dropped =
+        outcomes.iter().filter(|outcome| !matches!(outcome, Outcome::Pass | Outcome::Settled(Fate::Allowed)));
+    counters.dropped.fetch_add(dropped.count() as u64, Ordering::Relaxed);
+    for (counter, count) in counters.settled.iter().zip(settled) {
+        counter.fetch_add(count, Ordering::Relaxed);
     }
 }

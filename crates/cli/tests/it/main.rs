@@ -3,6 +3,7 @@
 
 mod behaviour;
 mod filter;
+mod filter_run;
 mod readme;
 
 use std::path::PathBuf;

@@ -1,0 +1,205 @@
+//! `daylight filter run` and its companions, on the loopback interface of a network namespace of the test's own.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::daylight;
+
+const INSIDE: &str = "DAYLIGHT_TEST_NAMESPACE";
+const POLICY: &str = r#"
+[policy]
+name = "demo"
+
+[[rule]]
+name = "no evil"
+when = 'http && hostname == "evil.example"'
+action = "reject"
+reason = "It spreads malware"
+authority = "Board of the Example Network, decision 3"
+expires = 2099-06-30
+"#;
+
+/// True within a namespace of this test's own; outside it runs the test inside one, and gives false.
+fn entered(test: &str) -> bool {
+    if std::env::var_os(INSIDE).is_some() {
+        return Command::new("ip").args(["link", "set", "lo", "up"]).status().unwrap().success();
+    }
+    let possible = Command::new("unshare").args(["-n", "iptables-save"]).output();
+    if !possible.is_ok_and(|output| output.status.success()) {
+        eprintln!("{test}: skipped: it needs root, and the packages iptables and util-linux");
+        return false;
+    }
+    let this = std::env::current_exe().unwrap();
+    let mut inside = Command::new("unshare");
+    inside.arg("-n").arg(this).args(["--exact", test, "--nocapture"]).env(INSIDE, "1");
+    assert!(inside.status().unwrap().success(), "{test} failed in its namespace");
+    false
+}
+
+/// Waits until something is so.
+#[track_caller]
+fn wait(what: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !what() {
+        assert!(start.elapsed() < Duration::from_secs(30), "waited for too long");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Answers every request with the same words.
+fn serve() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            std::thread::spawn(move || {
+                let _ = stream.read(&mut [0; 2048]);
+                let _ = stream
+                    .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\nConnection: close\r\n\r\nsite");
+            });
+        }
+    });
+    port
+}
+
+/// What a request for a host is answered.
+fn get(port: u16, host: &str) -> String {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    // In one piece: the server answers the first that comes.
+    stream.write_all(format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n").as_bytes()).unwrap();
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer);
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+/// The command in this folder: exit status, and what it said.
+fn run(folder: &Path, line: &str) -> (Option<i32>, String) {
+    let output = daylight().current_dir(folder).args(line.split(' ')).output().unwrap();
+    let Output { status, stdout, stderr } = output;
+    (status.code(), String::from_utf8([stdout, stderr].concat()).unwrap())
+}
+
+/// A filter that is killed if the test fails.
+struct Filter(Child);
+
+impl Drop for Filter {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+const RUN: &str =
+    "filter run p.toml --log log --key key --own-traffic --control sock --decisions decisions.jsonl";
+
+/// Starts one, and waits until it is in force.
+fn start(folder: &Path) -> Filter {
+    let mut command = daylight();
+    let child = command.current_dir(folder).args(RUN.split(' ')).stderr(Stdio::null()).spawn().unwrap();
+    let filter = Filter(child);
+    wait(|| run(folder, "filter status --control sock").0 == Some(0));
+    wait(|| rules().contains("NFQUEUE"));
+    filter
+}
+
+fn rules() -> String {
+    let output = Command::new("sh").args(["-c", "iptables-save; ip6tables-save"]).output().unwrap();
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn signal(filter: &Filter, name: &str) {
+    let pid = filter.0.id().to_string();
+    assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
+}
+
+#[test]
+fn a_filter_from_its_key_to_its_end() {
+    if !entered("filter_run::a_filter_from_its_key_to_its_end") {
+        return;
+    }
+    let temp = tempfile::tempdir().unwrap();
+    let folder = temp.path();
+    let port = serve();
+    let write = |text: &str| fs::write(folder.join("p.toml"), text).unwrap();
+    write(POLICY);
+    let (code, said) = run(folder, RUN);
+    assert!(code == Some(1) && said.contains("daylight audit create"), "{said}");
+    let (code, key) = run(folder, "audit create log --key key --origin filter.test/log");
+    assert_eq!(code, Some(0), "{key}");
+    fs::write(folder.join("key.pub"), &key).unwrap();
+    let (code, said) = run(folder, "filter status --control sock");
+    assert!(code == Some(1) && said.contains("no filter listens here"), "{said}");
+
+    let mut filter = start(folder);
+    let refused = get(port, "evil.example");
+    assert!(refused.starts_with("HTTP/1.1 451 ") && refused.contains("It spreads malware"), "{refused}");
+    assert!(get(port, "good.example").ends_with("site"));
+    let (code, said) = run(folder, &RUN.replace("--log log", "--log other"));
+    assert!(code == Some(1) && said.contains("runs already"), "{said}");
+
+    // A reload that is refused changes nothing, and is told; so is one by a signal.
+    write(&POLICY.replace("reason", "raeson"));
+    let (code, said) = run(folder, "filter reload --control sock");
+    assert!(code == Some(1) && said.contains("p.toml:9:1") && said.contains("stays"), "{said}");
+    assert!(get(port, "evil.example").contains(" 451 "));
+    write(&POLICY.replace("evil.example", "other.example"));
+    signal(&filter, "HUP");
+    wait(|| get(port, "evil.example").ends_with("site"));
+    assert!(get(port, "other.example").contains(" 451 "));
+    let (_, said) = run(folder, "filter status --control sock");
+    assert!(said.contains("stopped") && said.contains("by no evil") && !said.contains("refused:"), "{said}");
+    let (_, said) = run(folder, "filter status --control sock --metrics");
+    assert!(said.contains("daylight_filter_stopped_flows_total{policy=\"demo\",rule=\"no evil\"}"), "{said}");
+
+    // Killed: traffic goes on, what it left is taken out, and its counts are told by the next one.
+    wait(|| fs::read_to_string(folder.join("log.counts")).unwrap().contains("other.example"));
+    signal(&filter, "KILL");
+    filter.0.wait().unwrap();
+    assert!(get(port, "other.example").ends_with("site"));
+    assert!(rules().contains("DAYLIGHT-main"));
+    assert!(run(folder, "filter clean").1.contains("taken out"));
+    assert!(!rules().contains("DAYLIGHT"));
+    assert!(run(folder, "filter clean").1.contains("nothing of it"));
+
+    let mut filter = start(folder);
+    signal(&filter, "INT");
+    assert_eq!(filter.0.wait().unwrap().code(), Some(0));
+    assert!(!rules().contains("DAYLIGHT") && !folder.join("sock").exists());
+    let (code, said) = run(folder, "audit verify log --key key.pub");
+    assert!(
+        code == Some(0) && said.contains("2 filter-started") && said.contains("1 policy-refused"),
+        "{said}"
+    );
+    let (_, said) = run(folder, "audit tail log --key key.pub");
+    let of = |host: &str| said.matches(&format!("\"target\":{{\"host\":\"{host}\"}}")).count();
+    assert_eq!((of("evil.example"), of("other.example")), (1, 1), "{said}");
+    // The operator's log names the rule and the server; the client, which is the same here, is another.
+    let decisions = fs::read_to_string(folder.join("decisions.jsonl")).unwrap();
+    assert!(
+        decisions.contains("\"rule\":\"no evil\"") && decisions.contains("\"server\":\"127.0.0.1\""),
+        "{decisions}"
+    );
+    assert!(!decisions.contains("\"client\":\"127.0.0.1\""), "{decisions}");
+}
+
+#[test]
+fn a_plan_is_what_is_put_into_the_kernel() {
+    let temp = tempfile::tempdir().unwrap();
+    let (code, said) = run(temp.path(), "filter plan --name two --queues 4 --first-queue 8 --if-gone closed");
+    assert_eq!(code, Some(0));
+    assert!(
+        said.contains("-j NFQUEUE --queue-balance 8:11\n") && said.contains("*filter\n:DAYLIGHT-two"),
+        "{said}"
+    );
+    assert!(said.contains("# ip6tables-restore"), "{said}");
+    let (code, said) = run(temp.path(), "filter plan --name a_b");
+    assert!(code == Some(2) && said.contains("letters, digits and hyphens"), "{said}");
+    let (code, said) = run(temp.path(), "filter plan --queues 2 --first-queue 65535");
+    assert!(code == Some(1) && said.contains("65535"), "{said}");
+}
