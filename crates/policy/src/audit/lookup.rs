@@ -177,6 +177,17 @@ impl History {
         Answer { host: host.clone(), blocked: findings.iter().any(blocks), findings }
     }
 
+    /// Every rule that the log ever told, as it was last told, by policy and name. Nothing is said of targets.
+    pub fn rules(&self, now: Timestamp) -> impl Iterator<Item = Finding> {
+        self.rules.values().map(move |known| self.finding(known, now))
+    }
+
+    /// One of them.
+    pub fn rule(&self, policy: &Label, rule: &Label, now: Timestamp) -> Option<Finding> {
+        let known = self.rules.get(&(policy.clone(), rule.clone()))?;
+        Some(self.finding(known, now))
+    }
+
     fn finding(&self, known: &Known, now: Timestamp) -> Finding {
         let standing = if let Some(&at) = self.loads.get(known.load + 1) {
             Standing::Withdrawn { at }

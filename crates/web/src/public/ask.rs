@@ -1,0 +1,145 @@
+//! Is it blocked here? From the log, and from the policy in force where its files are at hand.
+
+use std::collections::BTreeMap;
+
+use daylight_policy::audit::{AuditError, Finding, HostName, Label, Log, Standing, Timestamp};
+use daylight_policy::{Policy, Rule};
+
+use super::Site;
+use super::document::{
+    AnswerDoc, Basis, FindingDoc, LogDoc, ProofDoc, Relation, RuleDoc, Verdict, WayDoc, proof_path, rule_path,
+};
+use super::follow::View;
+use super::subject::AskedHost;
+use super::would::{self, Cover, Fate, Judged, Way};
+
+/// What rules say about a host, by their names.
+#[derive(Default)]
+struct Said {
+    rules: BTreeMap<(Label, Label), (Cover, Option<String>)>,
+    at_other_hours: Vec<(Label, Label)>,
+    judged: Option<Judged>,
+}
+
+/// Answers about a host, without proofs.
+pub(super) fn answer(site: &Site, view: &View, asked: AskedHost, now: Timestamp) -> AnswerDoc {
+    let host = &asked.host;
+    let said = match &view.policy {
+        Some(policy) => by_policy(policy, host, now),
+        None => by_log(view, host, now),
+    };
+    let matching: Vec<(Label, Label)> = said.rules.keys().chain(&said.at_other_hours).cloned().collect();
+    let answer = view.history.answer(host, now, &matching);
+    let mut rules: Vec<FindingDoc> = Vec::new();
+    let mut open_rules = Vec::new();
+    for finding in &answer.findings {
+        let id = (finding.rule.policy.clone(), finding.rule.rule.clone());
+        let (cover, entry) = said.rules.get(&id).cloned().unzip();
+        let relation = match cover {
+            Some(Cover::Depends) if said.judged.is_none() && finding.stopped.is_none() => {
+                open_rules.push(RuleDoc::of(finding, view, now));
+                continue;
+            }
+            // It stopped the host, and nothing is known that would say otherwise.
+            _ if said.judged.is_none() => Relation::Covers,
+            Some(cover) => cover.into(),
+            None if said.at_other_hours.contains(&id) => Relation::AtOtherHours,
+            None => Relation::Stopped,
+        };
+        rules.push(FindingDoc::of(finding, view, now, relation, entry.flatten()));
+    }
+    // Those in force stand first already; among them, those that block go before the others.
+    rules.sort_by_key(|rule| !rule.blocks());
+    let verdict = verdict(view, &said, &rules, &open_rules);
+    AnswerDoc {
+        verdict,
+        basis: if said.judged.is_some() { Basis::Policy } else { Basis::Log },
+        now,
+        ways: said.judged.map(|judged| ways(&judged, view)).unwrap_or_default(),
+        rules,
+        open_rules,
+        log: LogDoc::of(view, &site.settings.key, site.settings.stale_after, now),
+        proofs: Vec::new(),
+        proof_error: None,
+        asked,
+    }
+}
+
+fn by_policy(policy: &Policy, host: &HostName, now: Timestamp) -> Said {
+    let judged = would::judge(policy, host, now.unix_s().saturating_mul(1_000_000_000));
+    let id = |rule: &Rule| (policy.name().clone(), rule.name.clone());
+    let named = |(at, cover): &(usize, Cover)| {
+        let rule = policy.rules().get(*at)?;
+        Some((id(rule), (*cover, would::entry_of(rule, host))))
+    };
+    let others = judged.at_other_hours.iter().filter_map(|at| policy.rules().get(*at));
+    Said {
+        rules: judged.rules.iter().filter_map(named).collect(),
+        at_other_hours: others.map(id).collect(),
+        judged: Some(judged),
+    }
+}
+
+/// What the conditions say that the log tells. It tells neither lists nor hours nor the order of rules.
+fn by_log(view: &View, host: &HostName, now: Timestamp) -> Said {
+    let in_force = view.history.rules(now).filter(|finding| finding.standing == Standing::InForce);
+    let named = |finding: Finding| {
+        let cover = would::by_condition_alone(finding.rule.condition.as_str(), host)?;
+        Some(((finding.rule.policy, finding.rule.rule), (cover, None)))
+    };
+    Said { rules: in_force.filter_map(named).collect(), ..Said::default() }
+}
+
+fn verdict(view: &View, said: &Said, rules: &[FindingDoc], open: &[RuleDoc]) -> Verdict {
+    if matches!(view.board.running, Some(super::board::Running::Stopped { .. })) {
+        return Verdict::FilterStopped;
+    }
+    let Some(judged) = &said.judged else {
+        return if rules.iter().any(FindingDoc::blocks) {
+            Verdict::Blocked
+        } else if open.iter().any(|rule| rule.action.blocks()) {
+            Verdict::Unknown
+        } else {
+            Verdict::NotBlocked
+        };
+    };
+    let has = |fate: Fate| judged.ways.iter().any(|(_, found, _)| *found == fate);
+    let is_blocked =
+        |(way, fate, _): &(Way, Fate, Option<usize>)| *way != Way::Other && *fate == Fate::Blocked;
+    if judged.ways.iter().any(is_blocked) {
+        Verdict::Blocked
+    } else if has(Fate::Depends) || has(Fate::Blocked) {
+        Verdict::Depends
+    } else if has(Fate::Limited) {
+        Verdict::Limited
+    } else {
+        Verdict::NotBlocked
+    }
+}
+
+fn ways(judged: &Judged, view: &View) -> Vec<WayDoc> {
+    let Some(policy) = &view.policy else { return Vec::new() };
+    let path =
+        |at: usize| policy.rules().get(at).map(|rule| rule_path(policy.name().as_str(), rule.name.as_str()));
+    let ways = judged.ways.iter();
+    ways.map(|(way, fate, rule)| WayDoc { way: *way, fate: *fate, rule: rule.and_then(path) }).collect()
+}
+
+/// Attaches the proofs. They are taken from the log as it is now, and each is verified.
+pub(super) fn prove(site: &Site, answer: &mut AnswerDoc) {
+    let mut entries: Vec<u64> =
+        answer.rules.iter().flat_map(|rule| rule.rule.entries.iter().copied()).collect();
+    entries.sort_unstable();
+    entries.dedup();
+    let proven = Log::open(&site.settings.log, &site.settings.key).and_then(|log| {
+        let prove = |entry| {
+            let proof = log.prove_inclusion(entry)?.to_string();
+            Ok::<_, AuditError>(ProofDoc { entry, url: proof_path(entry), proof })
+        };
+        entries.into_iter().map(prove).collect()
+    });
+    match proven {
+        Ok(proofs) => answer.proofs = proofs,
+        Err(error) => answer.proof_error = Some(site.without_path(&error.to_string())),
+    }
+}
