@@ -1,5 +1,6 @@
 //! The command line: every option is defined here once; help, man pages and completions come from it.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -229,6 +230,8 @@ pub(crate) enum FilterCommand {
     Reload(FilterControl),
     /// Says how a running filter is
     Status(FilterStatus),
+    /// Serves the public page: what is blocked here, by which rule, why, on whose authority, with proofs
+    Serve(FilterServe),
     /// Takes what a killed filter left in the kernel out of it
     Clean {
         /// The filter's name
@@ -314,6 +317,9 @@ pub(crate) struct FilterRun {
     /// Where it can be asked [default: /run/daylight/NAME.sock]
     #[arg(long, value_name = "PATH")]
     pub(crate) control: Option<PathBuf>,
+    /// Serves metrics for Prometheus here, at /metrics
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) metrics: Option<SocketAddr>,
     /// What becomes of packets when a queue is full
     #[arg(long, value_name = "WAY", default_value = "open")]
     pub(crate) if_full: Way,
@@ -328,6 +334,28 @@ pub(crate) struct FilterRun {
     pub(crate) memory_max: Option<u64>,
     #[command(flatten)]
     pub(crate) kernel: FilterKernel,
+}
+
+#[derive(Args)]
+pub(crate) struct FilterServe {
+    /// The folder of the public log, or of a copy of it
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) log: PathBuf,
+    /// The log's verifier key, or a file that holds it
+    #[arg(long)]
+    pub(crate) key: String,
+    /// Where to listen
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8451")]
+    pub(crate) listen: SocketAddr,
+    /// The policy's file, to tell also of hosts that nobody has tried to reach
+    #[arg(long, value_name = "FILE")]
+    pub(crate) policy: Option<PathBuf>,
+    /// Who runs the filter, as people know them
+    #[arg(long, value_name = "NAME")]
+    pub(crate) operator: Option<String>,
+    /// Where they can be reached: a URL, or any other words
+    #[arg(long, value_name = "WHERE")]
+    pub(crate) contact: Option<String>,
 }
 
 #[derive(Args)]

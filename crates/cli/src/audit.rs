@@ -69,7 +69,7 @@ pub(crate) fn run(command: &AuditCommand) -> Result<ExitCode> {
 }
 
 /// A verifier key, or the name of a file that holds one.
-fn key_of(text: &str) -> Result<VerifierKey> {
+pub(crate) fn key_of(text: &str) -> Result<VerifierKey> {
     if let Ok(key) = text.parse() {
         return Ok(key);
     }

@@ -23,6 +23,7 @@ pub(crate) fn run(command: &FilterCommand) -> Result<ExitCode> {
         FilterCommand::Run(args) => inline::run(args),
         FilterCommand::Reload(args) => inline::reload(args),
         FilterCommand::Status(args) => inline::status(args),
+        FilterCommand::Serve(args) => inline::serve(args),
         FilterCommand::Clean { name } => inline::clean(name),
     }
 }

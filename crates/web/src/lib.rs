@@ -12,5 +12,6 @@
 //! and neither is what was asked for.
 #![forbid(unsafe_code)]
 
+pub mod metrics;
 pub mod public;
 pub mod server;

@@ -3,19 +3,25 @@
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result, bail};
 use daylight_filter::control::{Answer, Request, ask};
-use daylight_filter::daemon::Settings;
+use daylight_filter::daemon;
 use daylight_filter::decisions::{Clients, Decisions};
 use daylight_filter::kernel::{self, KernelRules, MarkBits};
 use daylight_filter::ledger::Ledger;
 use daylight_filter::service::{Service, Wishes};
+use daylight_filter::status::Status;
 use daylight_policy::audit::Signer;
+use daylight_web::metrics::Metrics;
+use daylight_web::public::{Page, Settings};
 
 use super::{counted, load};
-use crate::args::{FilterControl, FilterKernel, FilterRun, FilterStatus, Way};
+use crate::args::{FilterControl, FilterKernel, FilterRun, FilterServe, FilterStatus, Way};
+use crate::audit::key_of;
+use crate::interrupt;
 use crate::listing::print;
 
 pub(super) fn plan(args: &FilterKernel) -> Result<ExitCode> {
@@ -38,7 +44,7 @@ pub(super) fn run(args: &FilterRun) -> Result<ExitCode> {
         );
     }
     let mut ledger = Ledger::open(&args.log, Signer::open(&args.key)?)?;
-    let mut settings = Settings::new(args.policy.clone(), &args.kernel.name);
+    let mut settings = daemon::Settings::new(args.policy.clone(), &args.kernel.name);
     settings.kernel = rules(&args.kernel)?;
     settings.queue.fail_open = args.if_full == Way::Open;
     settings.queue.accept_undecided = args.kernel.if_gone == Way::Open;
@@ -55,12 +61,21 @@ pub(super) fn run(args: &FilterRun) -> Result<ExitCode> {
         args.log.display(),
         failures(&settings)
     );
+    let status = Arc::new(Mutex::<Status>::default());
+    let of_metrics = Arc::clone(&status);
+    let metrics = args.metrics.map(|listen| {
+        Metrics::bind(listen, move || {
+            let status = of_metrics.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            status.metrics()
+        })
+    });
+    let metrics = metrics.transpose()?;
     let service = Service {
         settings,
         control: control(&args.kernel.name, args.control.as_deref()),
         decisions: decisions(args)?,
         wishes,
-        status: Arc::new(Mutex::default()),
+        status,
     };
     let mut begun = false;
     let ready = || {
@@ -68,12 +83,24 @@ pub(super) fn run(args: &FilterRun) -> Result<ExitCode> {
             let _ = io::stderr().write_all(started.as_bytes());
         }
     };
-    service.run(policy, &mut ledger, ready)?;
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        if let Some(metrics) = metrics {
+            scope.spawn(|| {
+                if let Err(error) = metrics.run(|| over.load(Ordering::Acquire)) {
+                    let _ = writeln!(io::stderr(), "daylight: no metrics: {error}");
+                }
+            });
+        }
+        let result = service.run(policy, &mut ledger, ready);
+        over.store(true, Ordering::Release);
+        result
+    })?;
     Ok(ExitCode::SUCCESS)
 }
 
 /// What becomes of packets when something fails: a line for each cause.
-fn failures(settings: &Settings) -> String {
+fn failures(settings: &daemon::Settings) -> String {
     let way = |open| if open { "packets go on" } else { "packets are dropped" };
     settings.on_failure().iter().map(|(cause, open)| format!("if {cause}, {}\n", way(*open))).collect()
 }
@@ -134,6 +161,18 @@ pub(super) fn status(args: &FilterStatus) -> Result<ExitCode> {
         Answer::Failed(why) => bail!("{why}"),
         Answer::Done => bail!("the filter answers in a way that this version doesn't know"),
     }
+}
+
+pub(super) fn serve(args: &FilterServe) -> Result<ExitCode> {
+    interrupt::watch()?;
+    let mut settings = Settings::new(args.log.clone(), key_of(&args.key)?, args.listen);
+    settings.policy = args.policy.clone();
+    settings.operator = args.operator.clone();
+    settings.contact = args.contact.clone();
+    let page = Page::bind(settings)?;
+    writeln!(io::stderr(), "the public page is at http://{}/", page.local_addr()?)?;
+    page.run(interrupt::is_interrupted, |line| _ = writeln!(io::stderr(), "{line}"))?;
+    Ok(ExitCode::SUCCESS)
 }
 
 pub(super) fn clean(name: &str) -> Result<ExitCode> {

@@ -69,10 +69,16 @@ fn serve() -> u16 {
 
 /// What a request for a host is answered.
 fn get(port: u16, host: &str) -> String {
+    fetch(port, "/", host)
+}
+
+fn fetch(port: u16, path: &str, host: &str) -> String {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
     // In one piece: the server answers the first that comes.
-    stream.write_all(format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n").as_bytes()).unwrap();
+    stream
+        .write_all(format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").as_bytes())
+        .unwrap();
     let mut answer = Vec::new();
     let _ = stream.read_to_end(&mut answer);
     String::from_utf8_lossy(&answer).into_owned()
@@ -95,8 +101,8 @@ impl Drop for Filter {
     }
 }
 
-const RUN: &str =
-    "filter run p.toml --log log --key key --own-traffic --control sock --decisions decisions.jsonl";
+const RUN: &str = "filter run p.toml --log log --key key --own-traffic --control sock --decisions decisions.jsonl \
+                   --metrics 127.0.0.1:9451";
 
 /// Starts one, and waits until it is in force.
 fn start(folder: &Path) -> Filter {
@@ -140,7 +146,7 @@ fn a_filter_from_its_key_to_its_end() {
     let refused = get(port, "evil.example");
     assert!(refused.starts_with("HTTP/1.1 451 ") && refused.contains("It spreads malware"), "{refused}");
     assert!(get(port, "good.example").ends_with("site"));
-    let (code, said) = run(folder, &RUN.replace("--log log", "--log other"));
+    let (code, said) = run(folder, &RUN.replace("--log log", "--log other").replace("9451", "9452"));
     assert!(code == Some(1) && said.contains("runs already"), "{said}");
 
     // A reload that is refused changes nothing, and is told; so is one by a signal.
@@ -156,6 +162,10 @@ fn a_filter_from_its_key_to_its_end() {
     assert!(said.contains("stopped") && said.contains("by no evil") && !said.contains("refused:"), "{said}");
     let (_, said) = run(folder, "filter status --control sock --metrics");
     assert!(said.contains("daylight_filter_stopped_flows_total{policy=\"demo\",rule=\"no evil\"}"), "{said}");
+
+    let metrics = get(9451, "metrics");
+    assert!(metrics.contains("404"), "{metrics}");
+    wait(|| fetch(9451, "/metrics", "localhost").contains("daylight_filter_flows_dropped_total"));
 
     // Killed: traffic goes on, what it left is taken out, and its counts are told by the next one.
     wait(|| fs::read_to_string(folder.join("log.counts")).unwrap().contains("other.example"));
@@ -179,6 +189,18 @@ fn a_filter_from_its_key_to_its_end() {
     let (_, said) = run(folder, "audit tail log --key key.pub");
     let of = |host: &str| said.matches(&format!("\"target\":{{\"host\":\"{host}\"}}")).count();
     assert_eq!((of("evil.example"), of("other.example")), (1, 1), "{said}");
+    // The public page answers from the log alone.
+    let mut command = daylight();
+    command
+        .current_dir(folder)
+        .args("filter serve --log log --key key.pub --listen 127.0.0.1:8451".split(' '));
+    let mut page = Filter(command.stderr(Stdio::null()).spawn().unwrap());
+    wait(|| TcpStream::connect(("127.0.0.1", 8451)).is_ok());
+    wait(|| fetch(8451, "/status", "localhost").contains(" 200 "));
+    let answer = fetch(8451, "/is-blocked.json?host=evil.example", "localhost");
+    assert!(answer.contains("Board of the Example Network, decision 3"), "{answer}");
+    signal(&page, "INT");
+    assert_eq!(page.0.wait().unwrap().code(), Some(0));
     // The operator's log names the rule and the server; the client, which is the same here, is another.
     let decisions = fs::read_to_string(folder.join("decisions.jsonl")).unwrap();
     assert!(
