@@ -153,7 +153,7 @@ fn many_readers_at_once_are_all_answered() {
         for reader in 0..8 {
             let page = &page;
             scope.spawn(move || {
-                for round in 0..25 {
+                for round in 0..25_usize {
                     let path =
                         ["/", "/rules", "/log.json", "/is-blocked?host=a.example"][(reader + round) % 4];
                     assert_eq!(page.get(path).status, 200);
@@ -161,6 +161,7 @@ fn many_readers_at_once_are_all_answered() {
             });
         }
     });
+    assert_eq!(*page.told.lock().unwrap(), Vec::<String>::new(), "nothing about readers is told");
 }
 
 #[test]
