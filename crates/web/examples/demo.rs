@@ -1,8 +1,8 @@
 //! A public page to look at: writes the log of a filter that never was into a new folder, and serves it.
 //!
-//!     cargo run -p daylight-web --example demo -- FOLDER [ADDRESS]
+//!     cargo run -p daylight-web --example demo -- FOLDER [ADDRESS [HOURS]]
 //!
-//! The policy is that of the example school. FOLDER/key.pub is the public key. It ends with the standard input.
+//! The policy is that of the example school. FOLDER/key.pub is the public key. It is served until the standard input ends.
 
 use std::error::Error;
 use std::io::Read;
@@ -21,13 +21,14 @@ fn main() -> Result<(), Box<dyn Error>> {
     let folder = arguments.next().ok_or("say in which new folder the log is to be")?;
     let folder = Path::new(&folder);
     let listen = arguments.next().unwrap_or_else(|| "127.0.0.1:8480".to_owned()).parse()?;
+    let hours = arguments.next().map_or(Ok(36), |hours| hours.parse())?;
     std::fs::create_dir(folder)?;
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../data/policies/school.toml");
     let signer = Signer::generate(&folder.join("key"), "filter.school.example/log")?;
     let key = signer.verifier_key().clone();
     std::fs::write(folder.join("key.pub"), format!("{key}\n"))?;
     let mut writer = Writer::create(&folder.join("log"), signer)?;
-    write(&mut writer, &Policy::load(&path, None)?)?;
+    write(&mut writer, &Policy::load(&path, None)?, hours)?;
 
     let mut settings = Settings::new(folder.join("log"), key, listen);
     settings.operator = Some("Example School".to_owned());
@@ -46,10 +47,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// A day and a half of a filter's life.
-fn write(writer: &mut Writer, policy: &Policy) -> Result<(), Box<dyn Error>> {
+/// The last hours of a filter's life.
+fn write(writer: &mut Writer, policy: &Policy, hours: i64) -> Result<(), Box<dyn Error>> {
     let now = i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs())?;
-    let begin = Timestamp::from_unix_s(now - 36 * 3600)?;
+    let begin = Timestamp::from_unix_s(now - hours * 3600)?;
     let started =
         Entry { time: begin, event: Event::FilterStarted { software: Text::new("daylight 0.1.0")? } };
     writer.append(&[started])?;
@@ -58,7 +59,7 @@ fn write(writer: &mut Writer, policy: &Policy) -> Result<(), Box<dyn Error>> {
     let stopping: Vec<&Rule> = policy.rules().iter().filter(stops).collect();
     // School days: much in the morning, nothing at night; the numbers are made up, but the same in every run.
     let mut number = 12_345_u64;
-    for hour in 0..36_i64 {
+    for hour in 0..hours {
         let time = Timestamp::from_unix_s(begin.unix_s() + (hour + 1) * 3600)?;
         let of_day = begin.unix_s() / 3600 % 24 + hour;
         let mut entries = Vec::new();

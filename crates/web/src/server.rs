@@ -46,11 +46,11 @@ pub struct Limits {
     pub head_fields: usize,
     /// From a connection's begin, or from the answer before, until a request's head is there.
     pub head_time: Duration,
-    /// A whole connection, with all its requests and answers: nobody holds one by reading slowly.
+    /// A connection, with all its requests and answers, until its last answer must begin: nobody holds one by reading slowly.
     pub connection_time: Duration,
     /// Answers that are made at the same time, one thread each.
     pub threads: usize,
-    /// What is under way when the server ends is given so much time.
+    /// An answer that is under way when its connection's time is over, or the server ends, is given so much more.
     pub grace: Duration,
 }
 
@@ -212,15 +212,14 @@ async fn connection(
         .serve_connection(TokioIo::new(stream), service);
     tokio::pin!(served);
     // What goes wrong with a connection is the client's affair.
-    let _ = timeout(limits.connection_time, async {
-        tokio::select! {
-            _ = served.as_mut() => return,
-            _ = ending.changed() => {}
-        }
-        served.as_mut().graceful_shutdown();
-        let _ = served.await;
-    })
-    .await;
+    tokio::select! {
+        _ = served.as_mut() => return,
+        _ = ending.changed() => {}
+        () = sleep(limits.connection_time) => {}
+    }
+    // No further request; the answer under way may be read to its end.
+    served.as_mut().graceful_shutdown();
+    let _ = timeout(limits.grace, served).await;
 }
 
 async fn respond(site: Arc<dyn Site>, request: Request<Incoming>) -> Response<Full<Bytes>> {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use daylight_policy::audit::{AuditError, Finding, HostName, Label, Log, Standing, Timestamp};
+use daylight_policy::audit::{AuditError, HostName, Label, Log, Standing, Timestamp};
 use daylight_policy::{Policy, Rule};
 
 use super::Site;
@@ -11,7 +11,7 @@ use super::document::{
 };
 use super::follow::View;
 use super::subject::AskedHost;
-use super::would::{self, Cover, Fate, Judged, Way};
+use super::would::{self, Cover, Fate, Judged, ToldCondition, Way};
 
 /// What rules say about a host, by their names.
 #[derive(Default)]
@@ -26,7 +26,7 @@ pub(super) fn answer(site: &Site, view: &View, asked: AskedHost, now: Timestamp)
     let host = &asked.host;
     let said = match &view.policy {
         Some(policy) => by_policy(policy, host, now),
-        None => by_log(view, host, now),
+        None => by_log(view, host),
     };
     let matching: Vec<(Label, Label)> = said.rules.keys().chain(&said.at_other_hours).cloned().collect();
     let answer = view.history.answer(host, now, &matching);
@@ -37,7 +37,10 @@ pub(super) fn answer(site: &Site, view: &View, asked: AskedHost, now: Timestamp)
         let (cover, entry) = said.rules.get(&id).cloned().unzip();
         let relation = match cover {
             Some(Cover::Depends) if said.judged.is_none() && finding.stopped.is_none() => {
-                open_rules.push(RuleDoc::of(finding, view, now));
+                // Nothing is open about one that is over.
+                if finding.standing == Standing::InForce {
+                    open_rules.push(RuleDoc::of(finding, view, now));
+                }
                 continue;
             }
             // It stopped the host, and nothing is known that would say otherwise.
@@ -80,14 +83,15 @@ fn by_policy(policy: &Policy, host: &HostName, now: Timestamp) -> Said {
     }
 }
 
-/// What the conditions say that the log tells. It tells neither lists nor hours nor the order of rules.
-fn by_log(view: &View, host: &HostName, now: Timestamp) -> Said {
-    let in_force = view.history.rules(now).filter(|finding| finding.standing == Standing::InForce);
-    let named = |finding: Finding| {
-        let cover = would::by_condition_alone(finding.rule.condition.as_str(), host)?;
-        Some(((finding.rule.policy, finding.rule.rule), (cover, None)))
+/// What the conditions say that the log tells. It tells neither lists nor hours, and not whether the first rule or the
+/// strictest has the say.
+fn by_log(view: &View, host: &HostName) -> Said {
+    let Some(policy) = &view.board.policy else { return Said::default() };
+    let conditions = view.board.conditions.iter();
+    let named = |(rule, condition): &(Label, ToldCondition)| {
+        Some(((policy.policy.clone(), rule.clone()), (condition.cover(host)?, None)))
     };
-    Said { rules: in_force.filter_map(named).collect(), ..Said::default() }
+    Said { rules: conditions.filter_map(named).collect(), ..Said::default() }
 }
 
 fn verdict(view: &View, said: &Said, rules: &[FindingDoc], open: &[RuleDoc]) -> Verdict {

@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, VecDeque};
 use daylight_policy::audit::{Counts, Digest, Entry, Event, Hour, Label, List, Text, Timestamp, Totals};
 use serde::Serialize;
 
+use super::would::ToldCondition;
+
 /// How many of the last entries are kept to be shown.
 pub(super) const LATEST_MAX: usize = 50;
 /// The hours of the "last day", the one that goes on included.
@@ -26,6 +28,8 @@ pub(super) struct Board {
     pub(super) first: Option<Timestamp>,
     /// The last entries, the newest last.
     pub(super) latest: VecDeque<(u64, Entry)>,
+    /// What the rules of the policy in force ask, in its order.
+    pub(super) conditions: Vec<(Label, ToldCondition)>,
     totals: BTreeMap<(Label, Label), PerRule>,
 }
 
@@ -100,6 +104,7 @@ impl Board {
             }
             Event::PolicyLoaded { policy, version, .. } => {
                 self.refused = None;
+                self.conditions.clear();
                 self.policy = Some(PolicyInForce {
                     policy: policy.clone(),
                     version: *version,
@@ -113,6 +118,8 @@ impl Board {
                 self.refused = Some(Refused { at: entry.time, policy: policy.clone(), why: why.clone() });
             }
             Event::Rule(rule) => {
+                let condition = ToldCondition::read(rule.condition.as_str());
+                self.conditions.push((rule.rule.clone(), condition));
                 if let Some(policy) = &mut self.policy {
                     policy.rules.push(rule.rule.clone());
                 }
@@ -244,6 +251,7 @@ mod tests {
         }]);
         add(vec![Entry { time, event: Event::FilterStopped { why: text("asked to") } }]);
         assert_eq!(board.policy.as_ref().unwrap().rules, [label("a"), label("b")]);
+        assert_eq!(board.conditions.len(), 2);
         assert!(board.refused.is_some());
         assert!(matches!(board.running, Some(Running::Stopped { .. })));
         board.add(10, &Entry::policy_loaded(time, &label("q"), Digest::of(b"3"), vec![], vec![])[0]);
@@ -251,6 +259,6 @@ mod tests {
             board.policy.as_ref().map(|policy| (&policy.policy, policy.entry)),
             Some((&label("q"), 10))
         );
-        assert!(board.refused.is_none());
+        assert!(board.refused.is_none() && board.conditions.is_empty());
     }
 }

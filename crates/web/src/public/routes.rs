@@ -1,6 +1,6 @@
 //! From a request to its answer.
 
-use daylight_policy::audit::{Label, Log, Standing, Timestamp};
+use daylight_policy::audit::{Finding, Label, Log, Standing, Timestamp};
 use hyper::StatusCode;
 use hyper::header::ACCEPT;
 use hyper::http::request::Parts;
@@ -31,12 +31,14 @@ impl server::Site for Site {
     fn answer(&self, request: &Parts) -> Answer {
         let Some(path) = segments(request.uri.path()) else { return self.failure(StatusCode::BAD_REQUEST) };
         let mut path: Vec<&str> = path.iter().map(String::as_str).collect();
-        let mut form = accepted(request);
-        let bare = path.last().and_then(|last| last.strip_suffix(".json"));
+        let (mut form, now) = (accepted(request), follow::now());
+        // A rule's own name may end like this.
+        let is_name =
+            matches!(path.as_slice(), ["rule", policy, rule] if self.finding(policy, rule, now).is_some());
+        let bare = path.last().and_then(|last| last.strip_suffix(".json")).filter(|_| !is_name);
         if let (Some(bare), Some(last)) = (bare, path.last_mut()) {
             (*last, form) = (bare, Form::Json);
         }
-        let now = follow::now();
         match path.as_slice() {
             [""] | ["index"] => self.overview(form, now, html::home::page),
             ["rules"] => self.overview(form, now, html::rules::page),
@@ -132,16 +134,16 @@ impl Site {
         self.document(form, status, Cache::Never, &doc, || html::answer::unanswered(&overview.0, &doc, input))
     }
 
+    fn finding(&self, policy: &str, rule: &str, now: Timestamp) -> Option<Finding> {
+        let (policy, rule) = Label::new(policy).ok().zip(Label::new(rule).ok())?;
+        self.shared.read().history.rule(&policy, &rule, now)
+    }
+
     fn rule(&self, form: Form, now: Timestamp, policy: &str, rule: &str) -> Answer {
-        let found = {
+        let found = self.finding(policy, rule, now).map(|finding| {
             let view = self.shared.read();
-            let labels = Label::new(policy).ok().zip(Label::new(rule).ok());
-            let finding = labels.and_then(|(policy, rule)| view.history.rule(&policy, &rule, now));
-            finding.map(|finding| RulePageDoc {
-                rule: RuleDoc::of(&finding, &view, now),
-                log: self.log_doc(&view, now),
-            })
-        };
+            RulePageDoc { rule: RuleDoc::of(&finding, &view, now), log: self.log_doc(&view, now) }
+        });
         let Some(doc) = found else {
             return self.missing(form, now, "The public log never told of a rule with this name.");
         };

@@ -221,25 +221,50 @@ pub(super) fn entry_of(rule: &Rule, host: &HostName) -> Option<String> {
     entries.filter(|asked| asked.outcome == Some(true)).find_map(|asked| asked.entry)
 }
 
-/// What a condition, as the log tells it, says about a host where nobody knows the lists.
-pub(super) fn by_condition_alone(condition: &str, host: &HostName) -> Option<Cover> {
-    if condition == "true" {
-        return Some(Cover::Yes);
-    }
-    match compile(condition, &RecordSchema, &NoLists) {
-        Ok(program) => {
-            let ways = Way::ALL.map(|way| holds(Some(&program), host, way));
-            if ways.contains(&Some(true)) {
-                Some(Cover::Yes)
-            } else {
-                (ways.contains(&None) && reads_host(Some(&program))).then_some(Cover::Depends)
+/// A condition as the log tells it, where nobody knows the lists. It is compiled once, not for each who asks.
+#[derive(Clone, Debug)]
+pub(super) enum ToldCondition {
+    /// It always holds.
+    Always,
+    /// It asks no lists.
+    Plain(Program),
+    /// It depends on lists, if it asks them for names.
+    Lists {
+        /// Whether it may do so.
+        names: bool,
+    },
+    /// It is not of the language that this program knows.
+    Unknown,
+}
+
+impl ToldCondition {
+    pub(super) fn read(condition: &str) -> Self {
+        if condition == "true" {
+            return Self::Always;
+        }
+        match compile(condition, &RecordSchema, &NoLists) {
+            Ok(program) => Self::Plain(program),
+            Err(error) if matches!(error.kind(), ErrorKind::UnknownList(_)) => {
+                Self::Lists { names: HOST_FIELDS.iter().any(|field| condition.contains(field)) }
             }
+            Err(_) => Self::Unknown,
         }
-        // It depends on the lists, if it asks them for names.
-        Err(error) if matches!(error.kind(), ErrorKind::UnknownList(_)) => {
-            HOST_FIELDS.iter().any(|field| condition.contains(field)).then_some(Cover::Depends)
+    }
+
+    /// What it says about a host.
+    pub(super) fn cover(&self, host: &HostName) -> Option<Cover> {
+        let program = match self {
+            Self::Always => return Some(Cover::Yes),
+            Self::Lists { names: false } => return None,
+            Self::Lists { names: true } | Self::Unknown => return Some(Cover::Depends),
+            Self::Plain(program) => Some(program),
+        };
+        let ways = Way::ALL.map(|way| holds(program, host, way));
+        if ways.contains(&Some(true)) {
+            Some(Cover::Yes)
+        } else {
+            (ways.contains(&None) && reads_host(program)).then_some(Cover::Depends)
         }
-        Err(_) => Some(Cover::Depends),
     }
 }
 
@@ -369,7 +394,7 @@ mod tests {
             ("protocol == \"telnet\"", None),
             ("of a later version", Some(Cover::Depends)),
         ] {
-            assert_eq!(by_condition_alone(condition, &host), cover, "{condition}");
+            assert_eq!(ToldCondition::read(condition).cover(&host), cover, "{condition}");
         }
     }
 

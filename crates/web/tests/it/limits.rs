@@ -73,6 +73,7 @@ fn nobody_holds_a_connection_by_being_slow() {
     let (_filter, page) = with(|settings| {
         settings.limits.head_time = Duration::from_millis(300);
         settings.limits.connection_time = Duration::from_millis(900);
+        settings.limits.grace = Duration::from_millis(300);
     });
     // One who never finishes the head, one who never says anything, one who asks and asks and does not read.
     for request in ["GET / HTTP/1.1\r\nHost: a\r\nX: ", ""] {
@@ -96,6 +97,43 @@ fn nobody_holds_a_connection_by_being_slow() {
 }
 
 #[test]
+fn a_connection_whose_time_is_over_ends_between_two_answers() {
+    let (_filter, page) = with(|settings| settings.limits.connection_time = Duration::from_millis(500));
+    let mut stream = connect(page.address);
+    let begin = Instant::now();
+    let mut answers = 0;
+    while stream.write_all(b"GET /icon.svg HTTP/1.1\r\nHost: a\r\n\r\n").is_ok() {
+        assert!(begin.elapsed() < PATIENCE, "it is let go on for ever");
+        match read_answer(&mut stream) {
+            Some(body) => {
+                assert!(body.ends_with("</svg>\n"), "an answer that began is read to its end: {body}")
+            }
+            None => break,
+        }
+        answers += 1;
+    }
+    assert!(answers > 0);
+}
+
+/// One answer on a connection that stays open; none if the other side has ended.
+fn read_answer(stream: &mut TcpStream) -> Option<String> {
+    let mut head = Vec::new();
+    let mut byte = [0];
+    while !head.ends_with(b"\r\n\r\n") {
+        match stream.read(&mut byte) {
+            Ok(1) => head.push(byte[0]),
+            _ if head.is_empty() => return None,
+            other => panic!("the head is cut off: {other:?}"),
+        }
+    }
+    let head = String::from_utf8(head).unwrap().to_ascii_lowercase();
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap();
+    let mut body = vec![0; length.parse().unwrap()];
+    stream.read_exact(&mut body).unwrap();
+    Some(String::from_utf8(body).unwrap())
+}
+
+#[test]
 fn connections_are_bounded_and_the_others_wait() {
     let (_filter, page) = with(|settings| {
         settings.limits.connections = 4;
@@ -115,7 +153,7 @@ fn many_readers_at_once_are_all_answered() {
         for reader in 0..8 {
             let page = &page;
             scope.spawn(move || {
-                for round in 0..25 {
+                for round in 0..25_usize {
                     let path =
                         ["/", "/rules", "/log.json", "/is-blocked?host=a.example"][(reader + round) % 4];
                     assert_eq!(page.get(path).status, 200);
@@ -123,6 +161,7 @@ fn many_readers_at_once_are_all_answered() {
             });
         }
     });
+    assert_eq!(*page.told.lock().unwrap(), Vec::<String>::new(), "nothing about readers is told");
 }
 
 #[test]

@@ -10,7 +10,7 @@ fn filter() -> Filter {
         List { policy: label("school"), list: label("games"), digest: Digest::of(b"games"), entries: 7 };
     let rules = vec![
         rule("no-games", Action::Reject, "hostname in $games"),
-        rule("slow / 100%", Action::Limit, "true"),
+        rule("slow / 100%.json", Action::Limit, "true"),
     ];
     Filter::running(rules, vec![list])
 }
@@ -58,7 +58,7 @@ fn the_first_page_tells_what_is_in_force_and_what_it_stopped() {
 fn every_page_is_there_in_both_forms() {
     let filter = filter();
     let page = filter.page();
-    let odd = rule_path("school", "slow / 100%");
+    let odd = rule_path("school", "slow / 100%.json");
     for path in ["/rules", "/log", "/is-blocked?host=a.example", "/rule/school/no-games", &odd, "/"] {
         let shown = page.asking(path, Some("text/html,application/xhtml+xml,*/*;q=0.8"));
         assert_eq!((shown.status, shown.content_type.as_str()), (200, "text/html; charset=utf-8"), "{path}");

@@ -122,7 +122,7 @@ fn warning(log: &LogDoc) -> Markup {
                 }
             }
             @if let Some(why) = &log.why {
-                p.why { "What was found" @if let Some(since) = log.wrong_since { " (" (parts::time(since)) ")" } ": " code { (why) } }
+                p { "What was found" @if let Some(since) = log.wrong_since { " (" (parts::time(since)) ")" } ": " code { (why) } }
             }
             @if let Some(evidence) = log.evidence { p { a href=(evidence) { "The evidence" } ", which anybody can check with the key." } }
         }

@@ -49,7 +49,7 @@ pub(super) fn linked(text: &str) -> Markup {
 pub(super) fn search(input: &str, is_main: bool) -> Markup {
     html! {
         form.ask.main[is_main] action="/is-blocked" method="get" role="search" {
-            label for="host" { "Name or address of a site" }
+            label for="host" { "Name or link of a site" }
             div.row {
                 input #host name="host" type="text" value=(input) placeholder="example.org" required maxlength="2048"
                     inputmode="url" autocapitalize="none" autocomplete="off" autocorrect="off" spellcheck="false";
