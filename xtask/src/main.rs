@@ -17,6 +17,7 @@ cargo xtask COMMAND
   test          everything that a change must pass; installs what it needs
   gen           writes the generated pages of docs/reference
   fuzz [S]      runs every fuzz target for S seconds (default 600)
+  bench-filter     measures the filter inline against plain forwarding
   bench-peer DIR   compares with ndpiReader on the captures in DIR
   score SHARED  scores the labels against the reference data in the folder SHARED
 ";
@@ -29,6 +30,7 @@ fn main() -> ExitCode {
         ["gen"] => reference::write(&root().join("docs/reference")),
         ["fuzz"] => fuzz("600"),
         ["fuzz", seconds] => fuzz(seconds),
+        ["bench-filter"] => script("scripts/bench-filter", &[]),
         ["bench-peer", folder] => script("scripts/bench-peer", &[folder]),
         ["score", shared] => script("scripts/score", &[shared]),
         _ => {

@@ -23,12 +23,12 @@ use tokio::time::{sleep, timeout};
 #[non_exhaustive]
 pub enum ServerError {
     /// The address can't be listened on.
-    #[error("can't listen on {address}: {source}; choose another address, or end what listens there")]
+    #[error("can't listen on {address}: {cause}; choose another address, or end what listens there")]
     Listen {
         /// The address.
         address: SocketAddr,
         /// The system's error.
-        source: std::io::Error,
+        cause: std::io::Error,
     },
     /// The system gives no threads or timers.
     #[error("the server can't start: {0}")]
@@ -126,7 +126,7 @@ impl Server {
     /// # Errors
     /// If the address is taken, or not this machine's.
     pub fn bind(address: SocketAddr, limits: Limits) -> Result<Self, ServerError> {
-        let failed = |source| ServerError::Listen { address, source };
+        let failed = |cause| ServerError::Listen { address, cause };
         let listener = TcpListener::bind(address).map_err(failed)?;
         listener.set_nonblocking(true).map_err(failed)?;
         Ok(Self { listener, limits })
