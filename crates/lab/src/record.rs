@@ -103,6 +103,8 @@ impl Record {
                     title: title(&n.title, name.get_ref()),
                     role: n.role,
                     ranges: n.ipv4.iter().chain(&n.ipv6).map(|p| p.get_ref().to_string()).collect(),
+                    adversaries: AdversaryRecord::all(&n.adversary),
+                    counters: serde_json::Value::Null,
                 })
                 .collect(),
             hosts: hosts
@@ -175,6 +177,12 @@ pub struct NetworkRecord {
     pub role: Role,
     /// Its ranges.
     pub ranges: Vec<String>,
+    /// The adversaries in its router.
+    #[serde(default)]
+    pub adversaries: Vec<AdversaryRecord>,
+    /// What these counted, by name.
+    #[serde(default)]
+    pub counters: serde_json::Value,
 }
 
 /// A host.
@@ -218,14 +226,7 @@ impl LinkRecord {
             name: link.name(),
             ends: [link.between[0].get_ref().clone(), link.between[1].get_ref().clone()],
             properties: crate::scenario::draw::describe(link),
-            adversaries: crate::play::adversaries(link)
-                .map(|(name, kind, _)| AdversaryRecord {
-                    name: name.to_owned(),
-                    kind: kind.to_owned(),
-                    on: Vec::new(),
-                    enacted: false,
-                })
-                .collect(),
+            adversaries: AdversaryRecord::all(&link.adversary),
             middlebox: link
                 .middlebox
                 .as_ref()
@@ -247,6 +248,19 @@ pub struct AdversaryRecord {
     pub on: Vec<(f64, f64)>,
     /// Whether this build could start it.
     pub enacted: bool,
+}
+
+impl AdversaryRecord {
+    fn all(tables: &[toml::Spanned<toml::Table>]) -> Vec<Self> {
+        crate::scenario::adversary::named(tables)
+            .map(|(name, kind, _)| Self {
+                name: name.to_owned(),
+                kind: kind.to_owned(),
+                on: Vec::new(),
+                enacted: false,
+            })
+            .collect()
+    }
 }
 
 /// A service.

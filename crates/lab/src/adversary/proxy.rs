@@ -22,6 +22,7 @@ use tokio::sync::oneshot;
 use tokio::task::LocalSet;
 
 use super::AdversaryCounters;
+use crate::service::system_program;
 
 /// Why a proxy could not be started or stopped.
 #[derive(Debug, thiserror::Error)]
@@ -238,6 +239,10 @@ impl Drop for Rule {
 }
 
 fn nft(script: &str) -> Result<(), String> {
-    let out = Command::new("nft").arg(script).stdin(Stdio::null()).output().map_err(|e| e.to_string())?;
+    let out = Command::new(system_program("nft"))
+        .arg(script)
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|e| e.to_string())?;
     if out.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&out.stderr).trim().to_owned()) }
 }

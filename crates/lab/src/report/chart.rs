@@ -6,7 +6,7 @@ use jiff::tz::TimeZone;
 
 use super::{escape, short};
 use crate::expect::median;
-use crate::record::{ClientRecord, Observation, Record};
+use crate::record::{AdversaryRecord, ClientRecord, Observation, Record};
 use crate::scenario::model::Outcome;
 
 const WIDTH: f64 = 1000.0;
@@ -80,11 +80,26 @@ fn clock_day(record: &Record, at: f64) -> String {
     clock(record, at).rsplit_once(' ').map_or_else(String::new, |(day, _)| day.to_owned())
 }
 
+/// All adversaries, in the order of the networks that they stand in or beside.
+fn adversaries(record: &Record) -> Vec<&AdversaryRecord> {
+    let network_of = |end: &str| {
+        record.hosts.iter().find(|h| h.name == end).map_or_else(|| end.to_owned(), |h| h.network.clone())
+    };
+    record
+        .networks
+        .iter()
+        .flat_map(|network| {
+            let beside = record.links.iter().filter(|l| network_of(&l.ends[0]) == network.name);
+            beside.flat_map(|l| &l.adversaries).chain(&network.adversaries)
+        })
+        .collect()
+}
+
 /// The strips of all clients, grouped by network, with events and adversaries over them.
 pub(super) fn strips(record: &Record) -> String {
     let mut body = String::new();
     let mut y = 34.0;
-    let adversaries: Vec<_> = record.links.iter().flat_map(|l| &l.adversaries).collect();
+    let adversaries = adversaries(record);
     for (i, adversary) in adversaries.iter().enumerate() {
         if i == 0 {
             let _ = write!(body, "<text class=\"group\" x=\"0\" y=\"{:.1}\">Adversaries</text>", y + 11.0);

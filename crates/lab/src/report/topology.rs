@@ -107,7 +107,7 @@ fn flags(svg: &mut String, link: &LinkRecord, a: &Card<'_>, b: &Card<'_>) {
     };
     let top = y - 11.0 * labels.len() as f64;
     for (i, (text, class)) in labels.iter().enumerate() {
-        let width = 7.0 * text.chars().count() as f64 + 18.0;
+        let width = pill_width(text);
         let y = top + 22.0 * i as f64;
         let _ = write!(
             svg,
@@ -119,6 +119,11 @@ fn flags(svg: &mut String, link: &LinkRecord, a: &Card<'_>, b: &Card<'_>) {
             escape(&link.properties)
         );
     }
+}
+
+/// A label and the room beside it.
+fn pill_width(text: &str) -> f64 {
+    7.0 * text.chars().count() as f64 + 18.0
 }
 
 fn draw_card(svg: &mut String, record: &Record, card: &Card<'_>) {
@@ -163,6 +168,24 @@ fn draw_card(svg: &mut String, record: &Record, card: &Card<'_>) {
             CARD - 12.0,
             escape(&short(&services.join(", "), room))
         );
+    }
+    // What stands in the router lies on the card's lower edge.
+    let mut x = CARD - 10.0;
+    for adversary in &card.network.adversaries {
+        let width = pill_width(&adversary.kind);
+        let class = if adversary.enacted { "pill flag" } else { "pill flag absent" };
+        x -= width;
+        let _ = write!(
+            svg,
+            "<g class=\"{class}\"><rect x=\"{x:.1}\" y=\"{:.1}\" width=\"{width:.1}\" height=\"20\" rx=\"10\"/>\
+             <text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{}</text><title>{}</title></g>",
+            card.height - 10.0,
+            x + width / 2.0,
+            card.height + 4.0,
+            escape(&adversary.kind),
+            escape(&adversary.name)
+        );
+        x -= 6.0;
     }
     svg.push_str("</g>");
 }

@@ -71,6 +71,9 @@ pub struct Network {
     pub ipv4: Option<Spanned<Prefix>>,
     /// Its IPv6 range; the router has the first address.
     pub ipv6: Option<Spanned<Prefix>>,
+    /// Censors in its router: those that end connections themselves.
+    #[serde(default)]
+    pub adversary: Vec<Spanned<toml::Table>>,
 }
 
 /// What a network is.
@@ -137,7 +140,7 @@ pub struct Link {
     pub policy: Option<Name>,
     /// The command of `middlebox = "program"`.
     pub program: Option<Spanned<Vec<String>>>,
-    /// Censors on it; passed on as they are.
+    /// Censors on it: those that look at packets.
     #[serde(default)]
     pub adversary: Vec<Spanned<toml::Table>>,
 }

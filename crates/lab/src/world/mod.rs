@@ -14,6 +14,7 @@ mod middlebox;
 mod namespace;
 mod plan;
 pub mod registry;
+mod router;
 pub mod stage;
 
 use std::collections::BTreeMap;
@@ -26,6 +27,7 @@ use std::time::{Duration, Instant};
 pub use middlebox::{Bridge, Middlebox, Shape, start_middlebox};
 pub use namespace::Namespace;
 pub use plan::Plan;
+pub use router::Router;
 
 use crate::LabError;
 use crate::scenario::Scenario;

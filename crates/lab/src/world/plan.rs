@@ -206,7 +206,7 @@ impl Plan {
 
     /// The shortest way from each router to each other network, found by breadth first search.
     fn routes(&mut self, networks: &[(&str, &Network)], neighbours: &HashMap<&str, Vec<Neighbour<'_>>>) {
-        for (start, _) in networks {
+        for (start, own) in networks {
             let mut first: HashMap<&str, &Neighbour<'_>> = HashMap::new();
             let mut seen = HashSet::from([*start]);
             let mut queue = VecDeque::from([*start]);
@@ -219,12 +219,24 @@ impl Plan {
                     }
                 }
             }
+            // A router speaks as itself: nobody else has a way back to the addresses between routers.
+            let source = |range: &Option<Spanned<Prefix>>| {
+                range
+                    .as_ref()
+                    .and_then(|p| p.get_ref().gateway())
+                    .map_or_else(String::new, |a| format!(" src {a}"))
+            };
+            let (source4, source6) = (source(&own.ipv4), source(&own.ipv6));
             for (name, network) in networks {
                 let Some(way) = first.get(name) else { continue };
                 for prefix in network.ipv4.iter().chain(&network.ipv6).map(Spanned::get_ref) {
                     match prefix.first {
-                        IpAddr::V4(_) => self.say(start, format_args!("route add {prefix} via {}", way.four)),
-                        IpAddr::V6(_) => self.say(start, format_args!("route add {prefix} via {}", way.six)),
+                        IpAddr::V4(_) => {
+                            self.say(start, format_args!("route add {prefix} via {}{source4}", way.four));
+                        }
+                        IpAddr::V6(_) => {
+                            self.say(start, format_args!("route add {prefix} via {}{source6}", way.six));
+                        }
                     }
                 }
             }

@@ -12,7 +12,6 @@ impl Check<'_> {
         let scenario = self.scenario;
         let mut names = HashSet::new();
         let mut ends = HashSet::new();
-        let mut adversaries: HashSet<String> = HashSet::new();
         for link in &scenario.link {
             let [a, b] = &link.between;
             let span = a.span().start..b.span().end;
@@ -62,20 +61,6 @@ impl Check<'_> {
             }
             self.figures(link);
             self.middlebox(link);
-            for table in &link.adversary {
-                for key in ["name", "kind"] {
-                    if table.get_ref().get(key).and_then(toml::Value::as_str).is_none_or(str::is_empty) {
-                        self.problem(table.span(), format!("an adversary needs a {key}: {key} = \"…\""));
-                    }
-                }
-                let name = table.get_ref().get("name").and_then(toml::Value::as_str).unwrap_or_default();
-                if !name.is_empty() && !adversaries.insert(name.to_owned()) {
-                    self.problem(table.span(), format!("there are two adversaries {name:?}"));
-                }
-                if table.get_ref().get("enabled").is_some_and(|v| !v.is_bool()) {
-                    self.problem(table.span(), "enabled must be true or false");
-                }
-            }
         }
         self.reachable();
     }

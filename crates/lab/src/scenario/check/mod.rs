@@ -1,6 +1,7 @@
 //! What a scenario must be beyond its schema: names that exist, addresses that fit, times within the timeline.
 
 mod addresses;
+mod adversaries;
 mod clients;
 mod links;
 mod services;
@@ -24,6 +25,7 @@ pub(super) fn check(scenario: &Scenario, source: &Source<'_>) -> Vec<Problem> {
     check.names();
     check.addresses();
     check.links();
+    check.adversaries();
     check.services();
     check.clients();
     check.events();

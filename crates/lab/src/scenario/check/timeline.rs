@@ -3,19 +3,14 @@
 use toml::Spanned;
 
 use super::Check;
-use crate::scenario::Time;
 use crate::scenario::model::Link;
+use crate::scenario::{Time, adversary};
 
 impl Check<'_> {
     pub(super) fn events(&mut self) {
         let scenario = self.scenario;
         let links: Vec<String> = scenario.link.iter().map(Link::name).collect();
-        let adversaries: Vec<&str> = scenario
-            .link
-            .iter()
-            .flat_map(|l| &l.adversary)
-            .filter_map(|t| t.get_ref().get("name").and_then(toml::Value::as_str))
-            .collect();
+        let adversaries: Vec<&str> = adversary::all(scenario).map(|(name, _, _)| name).collect();
         for event in &scenario.event {
             self.in_time(&event.at);
             for name in event.enable.iter().chain(&event.disable) {
