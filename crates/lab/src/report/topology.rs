@@ -82,11 +82,12 @@ fn ends(a: &Card<'_>, b: &Card<'_>) -> [(f64, f64); 2] {
 
 fn line(svg: &mut String, link: &LinkRecord, a: &Card<'_>, b: &Card<'_>) {
     let [(x1, y1), (x2, y2)] = ends(a, b);
-    let bend = (x1 + x2) / 2.0;
+    // Level where the labels are, near side a, and steep behind them: so a label is beside its own card.
+    let (near, far) = (x1 + (x2 - x1) * 0.95, x1 + (x2 - x1) * 0.75);
     let class = if link.adversaries.is_empty() { "wire" } else { "wire watched" };
     let _ = write!(
         svg,
-        "<path class=\"{class}\" d=\"M{x1:.1} {y1:.1}C{bend:.1} {y1:.1} {bend:.1} {y2:.1} {x2:.1} {y2:.1}\">\
+        "<path class=\"{class}\" d=\"M{x1:.1} {y1:.1}C{near:.1} {y1:.1} {far:.1} {y2:.1} {x2:.1} {y2:.1}\">\
          <title>{}: {}</title></path>",
         escape(&link.name),
         escape(&link.properties)
@@ -95,8 +96,10 @@ fn line(svg: &mut String, link: &LinkRecord, a: &Card<'_>, b: &Card<'_>) {
 
 fn flags(svg: &mut String, link: &LinkRecord, a: &Card<'_>, b: &Card<'_>) {
     let [(x1, y1), (x2, y2)] = ends(a, b);
-    // Nearer to side a, where lines have not met yet.
-    let (x, y) = (x1 + (x2 - x1) * 0.48, y1 + (y2 - y1) * 0.44);
+    let (x, y) = match a.column == b.column {
+        true => ((x1 + x2) / 2.0, (y1 + y2) / 2.0),
+        false => ((x1 + x2) / 2.0, y1 + (y2 - y1) * 0.12),
+    };
     let labels: Vec<(String, &str)> = match (&link.middlebox, link.adversaries.as_slice()) {
         (Some(middlebox), _) => vec![(short(middlebox, 22), "pill box")],
         (None, []) => vec![(short(&link.name, 22), "pill")],

@@ -209,6 +209,9 @@ pub struct Service {
     pub plain: Option<bool>,
     /// `web`: see `plain`.
     pub tls: Option<bool>,
+    /// `web`: answer on UDP port 443, over HTTP/3, too.
+    #[serde(default)]
+    pub http3: bool,
     /// Another port than the kind's usual.
     pub port: Option<Spanned<u16>>,
     /// `program`: the command.
@@ -240,6 +243,8 @@ pub enum ServiceKind {
     UdpEcho,
     /// TCP that sends everything back.
     TcpEcho,
+    /// QUIC that sends back what each stream has sent.
+    QuicEcho,
     /// A program of the user's.
     Program,
 }
@@ -255,8 +260,14 @@ impl ServiceKind {
             Self::Ssh => "ssh",
             Self::UdpEcho => "udp-echo",
             Self::TcpEcho => "tcp-echo",
+            Self::QuicEcho => "quic-echo",
             Self::Program => "program",
         }
+    }
+
+    /// Whether it answers over UDP; else TCP. (DNS answers over both.)
+    pub fn is_udp(self) -> bool {
+        matches!(self, Self::DnsAuthoritative | Self::DnsRecursive | Self::UdpEcho | Self::QuicEcho)
     }
 
     /// The port it has unless the scenario says otherwise.
@@ -266,6 +277,7 @@ impl ServiceKind {
             Self::Mail => Some(25),
             Self::Ssh => Some(22),
             Self::UdpEcho | Self::TcpEcho => Some(7),
+            Self::QuicEcho => Some(443),
             Self::Web | Self::Program => None,
         }
     }
@@ -283,12 +295,12 @@ pub struct Client {
     pub category: Option<String>,
     /// Gets a URL: resolve, connect, TLS, HTTP.
     pub fetch: Option<Name>,
-    /// `fetch`: which HTTP to speak, `"1.1"` or `"2"` (as both agree, without it).
+    /// `fetch`: which HTTP to speak, `"1.1"`, `"2"` or `"3"` (1.1 or 2, as both agree, without it).
     pub http: Option<Name>,
     /// `fetch`: trust any certificate.
     #[serde(default)]
     pub insecure: bool,
-    /// `fetch`, `resolve`, `connect`, `ping`: IPv6 only (`6`) or IPv4 only (`4`, the default).
+    /// All but `program`: IPv6 only (`6`) or IPv4 only (`4`, the default).
     pub ip: Option<Spanned<u8>>,
     /// Asks for a name's addresses.
     pub resolve: Option<Name>,
@@ -298,6 +310,10 @@ pub struct Client {
     pub ping: Option<Name>,
     /// Opens a TCP connection: `host:port`.
     pub connect: Option<Name>,
+    /// Sends a datagram that must come back: `host:port`.
+    pub datagram: Option<Name>,
+    /// Opens a QUIC connection to a `quic-echo`, and sends something that must come back: `name:port`.
+    pub quic: Option<Name>,
     /// Runs a command; it is well if its exit status is 0.
     pub program: Option<Spanned<Vec<String>>>,
     /// From when on; without it, the start.
@@ -530,6 +546,8 @@ impl Client {
             .or_else(|| self.resolve.as_ref().map(|n| of("resolve", n)))
             .or_else(|| self.ping.as_ref().map(|n| of("ping", n)))
             .or_else(|| self.connect.as_ref().map(|n| of("connect", n)))
+            .or_else(|| self.datagram.as_ref().map(|n| of("datagram", n)))
+            .or_else(|| self.quic.as_ref().map(|n| of("quic", n)))
             .or_else(|| self.program.as_ref().map(|p| format!("run {}", p.get_ref().join(" "))))
             .unwrap_or_default()
     }

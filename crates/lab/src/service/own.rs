@@ -6,6 +6,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crate::scenario::model::ServiceKind;
@@ -24,6 +25,7 @@ const IDLE_MAX: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub(super) struct Server {
     stopped: Arc<AtomicBool>,
+    threads: Vec<JoinHandle<()>>,
 }
 
 impl Server {
@@ -35,24 +37,29 @@ impl Server {
         log: &Path,
     ) -> io::Result<Self> {
         let stopped = Arc::new(AtomicBool::new(false));
+        let mut threads = Vec::new();
         for &at in at {
             let stop = Arc::clone(&stopped);
             if kind == ServiceKind::UdpEcho {
                 let socket = namespace.run(move || UdpSocket::bind(at))??;
                 socket.set_read_timeout(Some(TICK))?;
-                namespace.start("echo", move || echo_datagrams(&socket, &stop))?;
+                threads.push(namespace.start("echo", move || echo_datagrams(&socket, &stop))?);
                 continue;
             }
             let listener = namespace.run(move || TcpListener::bind(at))??;
             listener.set_nonblocking(true)?;
             let log = Arc::new(File::options().create(true).append(true).open(log)?);
-            namespace.start("server", move || serve(kind, &listener, &stop, &log))?;
+            threads.push(namespace.start("server", move || serve(kind, &listener, &stop, &log))?);
         }
-        Ok(Self { stopped })
+        Ok(Self { stopped, threads })
     }
 
+    /// When this returns, its ports are free. Connections that are open are served on.
     pub(super) fn stop(self) {
         self.stopped.store(true, Ordering::Relaxed);
+        for thread in self.threads {
+            let _ = thread.join();
+        }
     }
 }
 

@@ -21,12 +21,19 @@ impl Check<'_> {
                     format!("there are two clients {:?}: give each a name", client.name()),
                 );
             }
-            let actions = [&client.fetch, &client.resolve, &client.ping, &client.connect];
+            let actions = [
+                &client.fetch,
+                &client.resolve,
+                &client.ping,
+                &client.connect,
+                &client.datagram,
+                &client.quic,
+            ];
             let actions =
                 actions.iter().filter(|a| a.is_some()).count() + usize::from(client.program.is_some());
             if actions != 1 {
                 let what = format!(
-                    "a client does one thing, not {actions}: fetch, resolve, ping, connect or program"
+                    "a client does one thing, not {actions}: fetch, resolve, ping, connect, datagram, quic or program"
                 );
                 self.problem(at, what);
             }
@@ -52,19 +59,28 @@ impl Check<'_> {
             }
         }
         if let Some(http) = &client.http
-            && !matches!(http.get_ref().as_str(), "1.1" | "2")
+            && !matches!(http.get_ref().as_str(), "1.1" | "2" | "3")
         {
-            self.problem(http.span(), "http must be \"1.1\" or \"2\"");
+            self.problem(http.span(), "http must be \"1.1\", \"2\" or \"3\"");
+        }
+        if let Some(http) = client.http.as_ref().filter(|http| http.get_ref() == "3")
+            && client.fetch.as_ref().is_some_and(|url| !url.get_ref().starts_with("https:"))
+        {
+            self.problem(http.span(), "HTTP/3 is never without TLS: fetch an https URL");
         }
         if let Some(ip) = &client.ip
             && !matches!(ip.get_ref(), 4 | 6)
         {
             self.problem(ip.span(), "ip must be 4 or 6");
         }
-        if let Some(to) = &client.connect
-            && to.get_ref().rsplit_once(':').is_none_or(|(_, port)| port.parse::<u16>().is_err())
+        for (action, to) in
+            [("connect", &client.connect), ("datagram", &client.datagram), ("quic", &client.quic)]
         {
-            self.problem(to.span(), "connect needs a port: \"host:443\"");
+            if let Some(to) = to
+                && to.get_ref().rsplit_once(':').is_none_or(|(_, port)| port.parse::<u16>().is_err())
+            {
+                self.problem(to.span(), format!("{action} needs a port: \"host:443\""));
+            }
         }
         if let Some(every) = &client.every
             && every.get_ref().seconds < 0.05

@@ -1,6 +1,7 @@
 //! Services, their ports, and the zones that their names lie in.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::net::IpAddr;
 
 use super::{Check, hint};
@@ -9,7 +10,7 @@ use crate::scenario::model::{Service, ServiceKind};
 impl Check<'_> {
     pub(super) fn services(&mut self) {
         let scenario = self.scenario;
-        let mut ports: HashMap<(&str, u16), &str> = HashMap::new();
+        let mut ports: HashMap<(&str, Port), &str> = HashMap::new();
         for (name, service) in &scenario.service {
             self.host(&service.host);
             for domain in &service.names {
@@ -25,7 +26,7 @@ impl Check<'_> {
             self.belongs(service);
             for port in ports_of(service) {
                 if let Some(other) = ports.insert((service.host.get_ref(), port), name.get_ref()) {
-                    let what = format!("service {other:?} has port {port} of this host already");
+                    let what = format!("service {other:?} has {port} of this host already");
                     self.problem(service.kind.span(), what);
                 }
             }
@@ -78,8 +79,12 @@ impl Check<'_> {
                 "kind = \"program\" needs program = [\"command\", \"argument\", …]",
             );
         }
-        if kind == ServiceKind::Web && service.names.is_empty() {
-            self.problem(service.kind.span(), "a web service needs names = [\"site.example\"]");
+        if matches!(kind, ServiceKind::Web | ServiceKind::QuicEcho) && service.names.is_empty() {
+            let what = format!("a {} service needs names = [\"site.example\"]", kind.name());
+            self.problem(service.kind.span(), what);
+        }
+        if service.http3 && (kind != ServiceKind::Web || service.tls == Some(false)) {
+            self.problem(service.kind.span(), "http3 = true goes with kind = \"web\" and TLS");
         }
         if let Some(size) = &service.page_kb
             && !(1..=102_400).contains(size.get_ref())
@@ -94,20 +99,42 @@ pub(crate) fn in_zone(name: &str, zone: &str) -> bool {
     name == zone || name.strip_suffix(zone).is_some_and(|rest| rest.ends_with('.'))
 }
 
-/// The TCP or UDP ports that a service takes on its host.
-pub(crate) fn ports_of(service: &Service) -> Vec<u16> {
+/// A port of a host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Port {
+    pub(crate) udp: bool,
+    pub(crate) number: u16,
+}
+
+impl fmt::Display for Port {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} port {}", if self.udp { "UDP" } else { "TCP" }, self.number)
+    }
+}
+
+/// The ports that a service takes on its host.
+pub(crate) fn ports_of(service: &Service) -> Vec<Port> {
     let given = service.port.as_ref().map(|p| *p.get_ref());
+    let (tcp, udp) = (|number| Port { udp: false, number }, |number| Port { udp: true, number });
     match service.kind.get_ref() {
         ServiceKind::Web => {
-            let mut ports = Vec::new();
-            if service.plain != Some(false) {
-                ports.push(80);
-            }
-            if service.tls != Some(false) {
-                ports.push(given.unwrap_or(443));
-            }
-            ports
+            let secure = given.unwrap_or(443);
+            let ports = [
+                (service.plain != Some(false), tcp(80)),
+                (service.tls != Some(false), tcp(secure)),
+                (service.http3, udp(secure)),
+            ];
+            ports.into_iter().filter_map(|(is_open, port)| is_open.then_some(port)).collect()
         }
-        kind => given.or_else(|| kind.port()).into_iter().collect(),
+        kind => {
+            let ports = given.or_else(|| kind.port()).into_iter();
+            let both = matches!(kind, ServiceKind::DnsAuthoritative | ServiceKind::DnsRecursive);
+            ports
+                .flat_map(|number| {
+                    let main = Port { udp: kind.is_udp(), number };
+                    [Some(main), both.then(|| tcp(number))].into_iter().flatten()
+                })
+                .collect()
+        }
     }
 }
