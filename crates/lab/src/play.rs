@@ -201,15 +201,13 @@ impl<'a> Player<'a> {
         let authority = Authority::new(&job.folder)?;
         cover(&world, scenario, &authority, &job.folder)?;
         let mut captures = Vec::new();
-        for link in scenario.link.iter().filter(|l| l.capture || job.capture_all) {
-            if let Some((namespace, interface)) = world.plan.taps.get(&link.name()) {
-                captures.push(Capture::start(
-                    &link.name(),
-                    world.namespace(namespace)?,
-                    interface,
-                    &job.folder,
-                )?);
-            }
+        let wanted =
+            |name: &String| job.capture_all || scenario.link.iter().any(|l| l.capture && l.name() == *name);
+        for name in world.plan.taps.keys().filter(|name| wanted(name)) {
+            captures.push(Capture::start(name, &world, &job.folder)?);
+        }
+        for capture in &mut captures {
+            capture.wait_ready()?;
         }
         let token = token();
         let context = service::Context {
@@ -454,6 +452,10 @@ impl<'a> Player<'a> {
             packets.extend(found);
         }
         packets.sort_by(|a, b| a.at_s.total_cmp(&b.at_s));
+        for (name, (middlebox, _)) in &mut self.middleboxes {
+            let trouble = middlebox.trouble().map(|why| format!("link {name:?}: {why}"));
+            self.warnings.extend(trouble);
+        }
         let mut counters = BTreeMap::new();
         let mut enacted = Vec::new();
         for (name, (middlebox, _)) in &self.middleboxes {
@@ -470,6 +472,7 @@ impl<'a> Player<'a> {
         record.privilege = job.privilege.clone();
         record.build_ms = self.build_ms;
         record.ready_ms = self.ready_ms;
+        record.captures = files.values().cloned().collect();
         for link in &mut record.links {
             link.capture = files.get(&link.name).cloned();
             link.counters = counters.remove(&link.name).unwrap_or_default();

@@ -53,6 +53,9 @@ pub struct Record {
     pub observations: Vec<Observation>,
     /// Expectations.
     pub expectations: Vec<Verdict>,
+    /// Files of the captures, relative to the report.
+    #[serde(default)]
+    pub captures: Vec<String>,
     /// Packets worth a look, from the captures.
     pub packets: Vec<PacketRecord>,
     /// What could not be done as the scenario asks.
@@ -151,6 +154,7 @@ impl Record {
             events: Vec::new(),
             observations: Vec::new(),
             expectations: Vec::new(),
+            captures: Vec::new(),
             packets: Vec::new(),
             warnings: Vec::new(),
         }

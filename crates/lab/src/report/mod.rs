@@ -19,17 +19,20 @@ pub fn write(record: &Record, from: &Path, to: &Path) -> Result<PathBuf, LabErro
     fs::create_dir_all(to).map_err(LabError::file("make", to))?;
     let page = to.join("report.html");
     fs::write(&page, html(record)).map_err(LabError::file("write", &page))?;
-    let captures = record.links.iter().filter_map(|l| l.capture.as_deref());
-    for name in captures.chain(["report.json", "network.txt"]) {
+    for name in record.captures.iter().map(String::as_str).chain(["report.json", "network.txt"]) {
         copy(&from.join(name), &to.join(name))?;
     }
-    for service in &record.services {
-        let log = from.join("services").join(&service.name).join("log.txt");
-        if log.exists() {
-            let folder = to.join("logs");
-            fs::create_dir_all(&folder).map_err(LabError::file("make", &folder))?;
-            copy(&log, &folder.join(format!("{}.txt", service.name)))?;
-        }
+    let of_services = record.services.iter().map(|service| {
+        (from.join("services").join(&service.name).join("log.txt"), format!("{}.txt", service.name))
+    });
+    let of_links = record.links.iter().map(|link| {
+        let name = crate::world::log_of(&link.name);
+        (from.join(&name), name)
+    });
+    let folder = to.join("logs");
+    for (log, name) in of_services.chain(of_links).filter(|(log, _)| log.exists()) {
+        fs::create_dir_all(&folder).map_err(LabError::file("make", &folder))?;
+        copy(&log, &folder.join(name))?;
     }
     Ok(page)
 }

@@ -1,6 +1,8 @@
 //! What stands in a link: a hop with adversaries, or a bridge that can be cut with a program beside it.
 
 use std::fmt;
+use std::fs::File;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
@@ -79,6 +81,11 @@ pub trait Middlebox: fmt::Debug + Send {
     /// What it counted until now.
     fn counters(&self) -> Value;
 
+    /// What went wrong by itself, in words: asked once, at the end of the timeline.
+    fn trouble(&mut self) -> Option<String> {
+        None
+    }
+
     /// Ends it.
     fn finish(self: Box<Self>);
 }
@@ -115,9 +122,14 @@ pub fn start_middlebox(
         ));
     }
     if let Some(program) = &link.program {
-        bridge.program(program.get_ref())?;
+        bridge.program(program.get_ref(), &world.folder.join(log_of(&link.name())))?;
     }
     Ok(Some(Box::new(bridge)))
+}
+
+/// Where what a link's program says is written, in the folder of the run.
+pub(crate) fn log_of(link: &str) -> String {
+    format!("middlebox-{link}.txt")
 }
 
 /// The kernel's bridge between the two sides. It can be cut and its rate limited; a program may run beside it.
@@ -143,10 +155,12 @@ impl Bridge {
         Ok(Self { namespace, program: None })
     }
 
-    fn program(&mut self, command: &[String]) -> Result<(), LabError> {
+    fn program(&mut self, command: &[String], log: &Path) -> Result<(), LabError> {
         let [program, arguments @ ..] = command else { return Ok(()) };
         let mut started = Command::new(program);
-        started.args(arguments).stdin(Stdio::null()).stdout(Stdio::null());
+        let out = File::create(log).map_err(LabError::file("write", log))?;
+        let errors = out.try_clone().map_err(LabError::file("write", log))?;
+        started.args(arguments).stdin(Stdio::null()).stdout(out).stderr(errors);
         let child = self
             .namespace
             .spawn(started)
@@ -207,6 +221,11 @@ impl Middlebox for Bridge {
 
     fn counters(&self) -> Value {
         json!({})
+    }
+
+    fn trouble(&mut self) -> Option<String> {
+        let status = self.program.as_mut()?.try_wait().ok().flatten()?;
+        (!status.success()).then(|| format!("its program ended by itself: {status}; see its log"))
     }
 
     fn finish(mut self: Box<Self>) {

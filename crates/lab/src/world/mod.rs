@@ -20,10 +20,11 @@ pub mod stage;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+pub(crate) use middlebox::log_of;
 pub use middlebox::{Bridge, Middlebox, Shape, start_middlebox};
 pub use namespace::Namespace;
 pub use plan::Plan;
@@ -39,6 +40,8 @@ pub struct World {
     pub plan: Plan,
     /// Its namespaces by name.
     pub namespaces: BTreeMap<String, Namespace>,
+    /// The folder of the run.
+    pub folder: PathBuf,
 }
 
 impl World {
@@ -71,7 +74,7 @@ impl World {
                 Err(_) => Err(LabError::Failed { what: "ip".into(), message: "a thread panicked".into() }),
             })
         })?;
-        Ok(Self { plan, namespaces })
+        Ok(Self { plan, namespaces, folder: folder.to_owned() })
     }
 
     /// Waits until packets pass between all networks and to each router, or for a second and a half: the kernel takes up to a

@@ -27,8 +27,9 @@ pub struct Plan {
     pub addresses: BTreeMap<String, Vec<IpAddr>>,
     /// For each link of the scenario: the namespace between its sides, if it needs one.
     pub boxes: BTreeMap<String, String>,
-    /// For each link: the namespace and interface of its side `a`, where a capture is taken.
-    pub taps: BTreeMap<String, (String, String)>,
+    /// For each link, those between hosts and their networks too: the namespace and interface of its side `a`, and of side
+    /// `b` if something stands between them. Captures are taken there.
+    pub taps: BTreeMap<String, Vec<(String, String)>>,
     /// Namespaces that route.
     pub routers: Vec<String>,
 }
@@ -136,9 +137,12 @@ impl Plan {
             }
             None => veth(a, b),
         }
-        if let Some(link) = link {
-            self.taps.insert(link.name(), (a.0.to_owned(), a.1.to_owned()));
-        }
+        // Of a bare cable, both ends see the same.
+        let ends = if link.is_some_and(|l| needs_box(scenario, l)) { &[a, b][..] } else { &[a][..] };
+        let name = link.map_or_else(|| format!("{}--{}", a.0, b.0), Link::name);
+        let taps =
+            ends.iter().map(|(namespace, interface)| ((*namespace).to_owned(), (*interface).to_owned()));
+        self.taps.insert(name, taps.collect());
     }
 
     fn host(
