@@ -89,11 +89,19 @@ pub(super) fn fetch(url: &Url, address: IpAddr, how: &How<'_>, spent: Duration) 
 }
 
 /// How a fetch ended that brought a whole answer: from the site, or from somebody in its place.
-pub(super) fn of_site(is_site: bool, status: u16, location: Option<&str>) -> (Outcome, String) {
-    match is_site {
-        true if status < 400 => (Outcome::Ok, format!("status {status}")),
-        true => (Outcome::HttpError, format!("status {status}")),
-        false => {
+pub(super) fn of_site(
+    is_site: bool,
+    status: u16,
+    location: Option<&str>,
+    link: Option<&str>,
+) -> (Outcome, String) {
+    match (is_site, link) {
+        (true, _) if status < 400 => (Outcome::Ok, format!("status {status}")),
+        (true, _) => (Outcome::HttpError, format!("status {status}")),
+        (false, Some(link)) if status == 451 && link.contains("blocked-by") => {
+            (Outcome::Http451, format!("status 451: {link}"))
+        }
+        (false, _) => {
             let to = location.map_or(String::new(), |to| format!(", to {to}"));
             (Outcome::BlockPage, format!("status {status}{to}: not the site's page"))
         }
@@ -112,7 +120,7 @@ fn judge(report: &Value, headers: &Value, exit: i32, token: &str, spent: Duratio
     let reset = lower.contains("reset") || lower.contains("errno 104");
     let is_site = header(crate::service::SITE_HEADER) == Some(token);
     let (outcome, detail) = match exit {
-        0 => of_site(is_site, status, header("location")),
+        0 => of_site(is_site, status, header("location"), header("link")),
         7 if lower.contains("unreachable") || lower.contains("no route") => {
             (Outcome::Unreachable, message.into())
         }
@@ -175,6 +183,11 @@ mod tests {
         // Somebody else's page, even with status 200, and even with a header of that name.
         assert_eq!(judged(say(200, ""), &json!({}), 0), Outcome::BlockPage);
         assert_eq!(judged(say(200, ""), &json!({"daylight-site": ["guess"]}), 0), Outcome::BlockPage);
+        // An honest notice says who blocks.
+        let link = json!({"link": ["<https://filter.example/>; rel=\"blocked-by\""]});
+        assert_eq!(judged(say(451, ""), &link, 0), Outcome::Http451);
+        assert_eq!(judged(say(403, ""), &link, 0), Outcome::BlockPage);
+        assert_eq!(judged(say(451, ""), &json!({}), 0), Outcome::BlockPage);
         assert_eq!(judged(say(0, "Recv failure: Connection reset by peer"), &json!({}), 35), Outcome::Reset);
         assert_eq!(judged(say(0, "OpenSSL SSL_connect: SSL_ERROR_SYSCALL"), &json!({}), 35), Outcome::Closed);
         assert_eq!(

@@ -237,6 +237,9 @@ impl Action {
         if let Some(late) = &reply.other {
             detail.push_str(&format!("; another answer came after it: {late}"));
         }
+        if let Some(words) = reply.blocked() {
+            return Err(End::new(Outcome::DnsBlocked, reply.elapsed, words));
+        }
         match (reply.code, reply.addresses.first()) {
             (0, Some(first)) if reply.addresses.iter().all(|a| truth.contains(a)) => {
                 Ok((*first, reply.elapsed))

@@ -46,7 +46,8 @@ pub(super) fn fetch(url: &Url, address: IpAddr, how: &How<'_>, spent: Duration) 
     let elapsed = spent + start.elapsed();
     let mut end = match result {
         Ok(()) => {
-            let (outcome, detail) = of_site(got.is_site(how.token), got.status, got.location.as_deref());
+            let (location, link) = (got.location.as_deref(), got.link.as_deref());
+            let (outcome, detail) = of_site(got.is_site(how.token), got.status, location, link);
             End::new(outcome, elapsed, detail)
         }
         Err((Outcome::Timeout, why)) if got.status > 0 => {
@@ -163,6 +164,7 @@ struct Got {
     status: u16,
     site: Option<String>,
     location: Option<String>,
+    link: Option<String>,
     bytes: u64,
     /// When the first of the body came.
     first: Option<Instant>,
@@ -192,7 +194,7 @@ async fn get(to: &Target<'_>, url: &Url, got: &mut Got) -> Result<(), Failure> {
         let header = |name: &str| {
             response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
         };
-        (got.site, got.location) = (header(SITE_HEADER), header("location"));
+        (got.site, got.location, got.link) = (header(SITE_HEADER), header("location"), header("link"));
         while let Some(part) = stream.recv_data().await.map_err(|e| lost(&e))? {
             got.first.get_or_insert_with(Instant::now);
             got.bytes += part.remaining() as u64;

@@ -209,10 +209,10 @@ fn strip(svg: &mut String, record: &Record, client: &ClientRecord, y: f64) {
 pub(super) fn class(outcome: Outcome) -> &'static str {
     match outcome {
         Outcome::Ok => "ok",
-        Outcome::DnsNxdomain | Outcome::DnsForged | Outcome::DnsRefused => "dns",
+        Outcome::DnsNxdomain | Outcome::DnsForged | Outcome::DnsRefused | Outcome::DnsBlocked => "dns",
         Outcome::DnsTimeout | Outcome::Timeout | Outcome::Unreachable => "silent",
         Outcome::Reset | Outcome::Refused | Outcome::Closed => "reset",
-        Outcome::BlockPage | Outcome::HttpError => "page",
+        Outcome::BlockPage | Outcome::Http451 | Outcome::HttpError => "page",
         Outcome::TlsCertificate | Outcome::TlsError => "tls",
         Outcome::Failed => "other",
     }

@@ -394,6 +394,8 @@ pub enum Outcome {
     DnsForged,
     /// The resolver refused or failed.
     DnsRefused,
+    /// The answer says that the name is blocked, and owns to it: an Extended DNS Error 15, 16 or 17 (RFC 8914).
+    DnsBlocked,
     /// No answer from the resolver.
     DnsTimeout,
     /// No way to the address, say the host or a router.
@@ -406,7 +408,10 @@ pub enum Outcome {
     Closed,
     /// Nothing came for as long as the action waits.
     Timeout,
-    /// A page came that is not the site's.
+    /// A notice came in place of the page: status 451 with the address of who blocked it (RFC 7725).
+    #[serde(rename = "http-451")]
+    Http451,
+    /// Another page came that is not the site's.
     BlockPage,
     /// The certificate isn't one of the scenario's CA.
     TlsCertificate,
@@ -420,17 +425,19 @@ pub enum Outcome {
 
 impl Outcome {
     /// All, in the order of the legend.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::Ok,
         Self::DnsNxdomain,
         Self::DnsForged,
         Self::DnsRefused,
+        Self::DnsBlocked,
         Self::DnsTimeout,
         Self::Unreachable,
         Self::Refused,
         Self::Reset,
         Self::Closed,
         Self::Timeout,
+        Self::Http451,
         Self::BlockPage,
         Self::TlsCertificate,
         Self::TlsError,
@@ -445,12 +452,14 @@ impl Outcome {
             Self::DnsNxdomain => "dns-nxdomain",
             Self::DnsForged => "dns-forged",
             Self::DnsRefused => "dns-refused",
+            Self::DnsBlocked => "dns-blocked",
             Self::DnsTimeout => "dns-timeout",
             Self::Unreachable => "unreachable",
             Self::Refused => "refused",
             Self::Reset => "reset",
             Self::Closed => "closed",
             Self::Timeout => "timeout",
+            Self::Http451 => "http-451",
             Self::BlockPage => "block-page",
             Self::TlsCertificate => "tls-certificate",
             Self::TlsError => "tls-error",
