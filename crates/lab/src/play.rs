@@ -16,7 +16,7 @@ use crate::capture::Capture;
 use crate::client::{Action, Context as ClientContext};
 use crate::record::{EventRecord, Observation, Record};
 use crate::scenario::draw::event_title;
-use crate::scenario::model::{Client, Event, Outcome};
+use crate::scenario::model::{Client, Event, Network, Outcome};
 use crate::scenario::{Scenario, adversary};
 use crate::service::ca::Authority;
 use crate::service::{self, Server};
@@ -118,7 +118,7 @@ fn live() -> Result<(), LabError> {
     let scenario = Scenario::parse(&job.text, &job.file)?;
     let mut player = Player::build(&scenario, &job)?;
     player.play(&stop);
-    let record = player.finish(&job)?;
+    let record = player.finish(&job, keep.load(Ordering::Relaxed))?;
     let file = job.folder.join("report.json");
     let text = serde_json::to_vec_pretty(&record)
         .map_err(|e| LabError::Failed { what: "writing report.json".into(), message: e.to_string() })?;
@@ -183,9 +183,11 @@ impl<'a> Player<'a> {
             }
         }
         let mut routers = BTreeMap::new();
-        for (name, network) in scenario.network.iter().filter(|(_, n)| !n.adversary.is_empty()) {
+        let has = |n: &Network| !n.adversary.is_empty() || n.middlebox().is_some();
+        for (name, network) in scenario.network.iter().filter(|(_, n)| has(n)) {
             let name = name.get_ref();
-            let router = Router::new(world.namespace(name)?.clone(), network, &mut warnings);
+            let namespace = world.namespace(name)?.clone();
+            let router = Router::new(namespace, network, &job.folder, &job.base, &mut warnings)?;
             routers.insert(name.clone(), router);
         }
         let build_ms = begin.elapsed().as_secs_f64() * 1000.0;
@@ -442,7 +444,7 @@ impl<'a> Player<'a> {
         }
     }
 
-    fn finish(&mut self, job: &Job) -> Result<Record, LabError> {
+    fn finish(&mut self, job: &Job, keep: bool) -> Result<Record, LabError> {
         let mut packets = Vec::new();
         let mut files = BTreeMap::new();
         for capture in std::mem::take(&mut self.captures) {
@@ -455,6 +457,12 @@ impl<'a> Player<'a> {
         for (name, (middlebox, _)) in &mut self.middleboxes {
             let trouble = middlebox.trouble().map(|why| format!("link {name:?}: {why}"));
             self.warnings.extend(trouble);
+        }
+        for (name, router) in &mut self.routers {
+            self.warnings.extend(router.trouble().into_iter().map(|why| format!("network {name:?}: {why}")));
+            if !keep {
+                router.end_programs();
+            }
         }
         let mut counters = BTreeMap::new();
         let mut enacted = Vec::new();

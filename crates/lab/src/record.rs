@@ -108,6 +108,11 @@ impl Record {
                     ranges: n.ipv4.iter().chain(&n.ipv6).map(|p| p.get_ref().to_string()).collect(),
                     adversaries: AdversaryRecord::all(&n.adversary),
                     counters: serde_json::Value::Null,
+                    middlebox: match (&n.filter, &n.program) {
+                        (Some(_), _) => Some("filter".to_owned()),
+                        (None, Some(_)) => Some("program".to_owned()),
+                        (None, None) => None,
+                    },
                 })
                 .collect(),
             hosts: hosts
@@ -187,6 +192,9 @@ pub struct NetworkRecord {
     /// What these counted, by name.
     #[serde(default)]
     pub counters: serde_json::Value,
+    /// Whether a filter or a program stands in its router.
+    #[serde(default)]
+    pub middlebox: Option<String>,
 }
 
 /// A host.
@@ -215,7 +223,7 @@ pub struct LinkRecord {
     pub properties: String,
     /// The adversaries on it.
     pub adversaries: Vec<AdversaryRecord>,
-    /// Whether a filter or a program stands in it.
+    /// Whether a program stands in it.
     pub middlebox: Option<String>,
     /// Its capture, relative to the report.
     pub capture: Option<String>,
@@ -231,10 +239,7 @@ impl LinkRecord {
             ends: [link.between[0].get_ref().clone(), link.between[1].get_ref().clone()],
             properties: crate::scenario::draw::describe(link),
             adversaries: AdversaryRecord::all(&link.adversary),
-            middlebox: link
-                .middlebox
-                .as_ref()
-                .map(|_| link.policy.as_ref().map_or("program", |p| p.get_ref().as_str()).to_owned()),
+            middlebox: link.program.as_ref().map(|_| "program".to_owned()),
             capture: None,
             counters: serde_json::Value::Null,
         }

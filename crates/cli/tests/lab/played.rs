@@ -64,7 +64,7 @@ fn a_program_of_ones_own_in_a_link() {
         return;
     }
     let (_tmp, report) = play("middlebox.toml", &[]);
-    assert_eq!(fs::read_to_string(report.join("logs/middlebox-cable.txt")).unwrap(), "ready\n");
+    assert_eq!(fs::read_to_string(report.join("logs/link-cable.txt")).unwrap(), "ready\n");
 }
 
 #[test]

@@ -174,9 +174,12 @@ fn draw_card(svg: &mut String, record: &Record, card: &Card<'_>) {
     }
     // What stands in the router lies on the card's lower edge.
     let mut x = CARD - 10.0;
-    for adversary in &card.network.adversaries {
-        let width = pill_width(&adversary.kind);
-        let class = if adversary.enacted { "pill flag" } else { "pill flag absent" };
+    let adversaries = card.network.adversaries.iter().map(|a| {
+        (a.kind.as_str(), a.name.as_str(), if a.enacted { "pill flag" } else { "pill flag absent" })
+    });
+    let middlebox = card.network.middlebox.iter().map(|what| (what.as_str(), what.as_str(), "pill box"));
+    for (text, title, class) in adversaries.chain(middlebox) {
+        let width = pill_width(text);
         x -= width;
         let _ = write!(
             svg,
@@ -185,8 +188,8 @@ fn draw_card(svg: &mut String, record: &Record, card: &Card<'_>) {
             card.height - 10.0,
             x + width / 2.0,
             card.height + 4.0,
-            escape(&adversary.kind),
-            escape(&adversary.name)
+            escape(text),
+            escape(title)
         );
         x -= 6.0;
     }

@@ -34,6 +34,9 @@ fn topology(out: &mut String, scenario: &Scenario) {
         leaves.extend(
             adversary::named(&network.adversary).map(|flag| (adversary::flag(flag), "in the router".into())),
         );
+        if let Some(what) = network.middlebox() {
+            leaves.push((what, "in the router".into()));
+        }
         let mut hosts: Vec<_> =
             scenario.host.iter().filter(|(_, h)| h.network.get_ref() == name.get_ref()).collect();
         hosts.sort_by_key(|(name, _)| name.span().start);
@@ -105,9 +108,6 @@ pub fn describe(link: &Link) -> String {
         }
     }
     parts.extend(adversary::named(&link.adversary).map(adversary::flag));
-    if let Some(policy) = &link.policy {
-        parts.push(format!("filter with {}", policy.get_ref()));
-    }
     if let Some(program) = &link.program {
         parts.push(program.get_ref().join(" "));
     }

@@ -74,6 +74,21 @@ pub struct Network {
     /// Censors in its router: those that end connections themselves.
     #[serde(default)]
     pub adversary: Vec<Spanned<toml::Table>>,
+    /// Daylight's filter in its router.
+    pub filter: Option<Filter>,
+    /// A program in its router: the command.
+    pub program: Option<Spanned<Vec<String>>>,
+}
+
+/// Daylight's filter in a router, where it sees what the router passes on.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Filter {
+    /// The policy's file; relative to the scenario's folder.
+    pub policy: Name,
+    /// Further arguments of `daylight filter run`.
+    #[serde(default)]
+    pub arguments: Vec<String>,
 }
 
 /// What a network is.
@@ -134,25 +149,11 @@ pub struct Link {
     /// Whether to write its packets to a file.
     #[serde(default)]
     pub capture: bool,
-    /// A program between its two sides.
-    pub middlebox: Option<Spanned<MiddleboxKind>>,
-    /// The policy of `middlebox = "filter"`; relative to the scenario's folder.
-    pub policy: Option<Name>,
-    /// The command of `middlebox = "program"`.
+    /// A program between its two sides, which are bridged interfaces `a` and `b`: the command.
     pub program: Option<Spanned<Vec<String>>>,
     /// Censors on it: those that look at packets.
     #[serde(default)]
     pub adversary: Vec<Spanned<toml::Table>>,
-}
-
-/// What stands in a link.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
-#[serde(rename_all = "kebab-case")]
-pub enum MiddleboxKind {
-    /// Daylight's filter with a policy.
-    Filter,
-    /// A program of the user's, between bridged interfaces `a` and `b`.
-    Program,
 }
 
 /// A DNS zone.
@@ -506,7 +507,7 @@ pub struct Event {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Run {
-    /// Where.
+    /// Where: a host, or a network for its router.
     pub host: Name,
     /// What.
     pub program: Spanned<Vec<String>>,
@@ -526,6 +527,14 @@ pub struct Change {
     pub rate_mbit: Option<f64>,
     /// See [`Link::queue_kb`].
     pub queue_kb: Option<f64>,
+}
+
+impl Network {
+    /// What stands in its router beside adversaries, in words.
+    pub fn middlebox(&self) -> Option<String> {
+        let filter = self.filter.as_ref().map(|filter| format!("filter with {}", filter.policy.get_ref()));
+        filter.or_else(|| self.program.as_ref().map(|program| program.get_ref().join(" ")))
+    }
 }
 
 impl Link {

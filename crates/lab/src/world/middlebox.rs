@@ -1,13 +1,12 @@
 //! What stands in a link: a hop with adversaries, or a bridge that can be cut with a program beside it.
 
 use std::fmt;
-use std::fs::File;
-use std::path::Path;
 use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
 use super::hop_box::HopBox;
+use super::program::Program;
 use super::{Namespace, World};
 use crate::LabError;
 use crate::scenario::model::{Change, Link};
@@ -101,8 +100,8 @@ pub fn start_middlebox(
 ) -> Result<Option<Box<dyn Middlebox>>, LabError> {
     let Some(name) = world.plan.boxes.get(&link.name()) else { return Ok(None) };
     let namespace = world.namespace(name)?.clone();
-    // A program, and a filter, stand beside the kernel's bridge; everything else is done in user space.
-    let mut bridge = if link.program.is_none() && link.policy.is_none() {
+    // A program stands beside the kernel's bridge; everything else is done in user space.
+    let mut bridge = if link.program.is_none() {
         let mut problems = Vec::new();
         let mut hop = HopBox::new(namespace, link, &mut problems);
         problems.extend(hop.restart().err());
@@ -114,29 +113,18 @@ pub fn start_middlebox(
     if let Err(why) = bridge.shape(&Shape::of(link)) {
         warnings.push(format!("link {:?}: {why}", link.name()));
     }
-    if let Some(policy) = &link.policy {
-        let policy = policy.get_ref();
-        warnings.push(format!(
-            "link {:?}: no filter is started with {policy}: a plain bridge stands in this link",
-            link.name()
-        ));
-    }
     if let Some(program) = &link.program {
-        bridge.program(program.get_ref(), &world.folder.join(log_of(&link.name())))?;
+        let log = world.folder.join(format!("link-{}.txt", link.name()));
+        bridge.program = Some(Program::start(&bridge.namespace, program.get_ref(), &log)?);
     }
     Ok(Some(Box::new(bridge)))
-}
-
-/// Where what a link's program says is written, in the folder of the run.
-pub(crate) fn log_of(link: &str) -> String {
-    format!("middlebox-{link}.txt")
 }
 
 /// The kernel's bridge between the two sides. It can be cut and its rate limited; a program may run beside it.
 #[derive(Debug)]
 pub struct Bridge {
     namespace: Namespace,
-    program: Option<std::process::Child>,
+    program: Option<Program>,
 }
 
 impl Bridge {
@@ -153,20 +141,6 @@ impl Bridge {
              link set dev a master bridge\nlink set dev b master bridge\n",
         )?;
         Ok(Self { namespace, program: None })
-    }
-
-    fn program(&mut self, command: &[String], log: &Path) -> Result<(), LabError> {
-        let [program, arguments @ ..] = command else { return Ok(()) };
-        let mut started = Command::new(program);
-        let out = File::create(log).map_err(LabError::file("write", log))?;
-        let errors = out.try_clone().map_err(LabError::file("write", log))?;
-        started.args(arguments).stdin(Stdio::null()).stdout(out).stderr(errors);
-        let child = self
-            .namespace
-            .spawn(started)
-            .map_err(|e| LabError::Failed { what: program.clone(), message: e.to_string() })?;
-        self.program = Some(child);
-        Ok(())
     }
 
     /// Runs a short command in the namespace.
@@ -224,14 +198,12 @@ impl Middlebox for Bridge {
     }
 
     fn trouble(&mut self) -> Option<String> {
-        let status = self.program.as_mut()?.try_wait().ok().flatten()?;
-        (!status.success()).then(|| format!("its program ended by itself: {status}; see its log"))
+        self.program.as_mut()?.trouble()
     }
 
     fn finish(mut self: Box<Self>) {
         if let Some(mut program) = self.program.take() {
-            let _ = program.kill();
-            let _ = program.wait();
+            program.end();
         }
     }
 }

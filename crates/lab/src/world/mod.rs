@@ -13,6 +13,7 @@ mod hop_box;
 mod middlebox;
 mod namespace;
 mod plan;
+mod program;
 pub mod registry;
 mod router;
 pub mod stage;
@@ -24,7 +25,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-pub(crate) use middlebox::log_of;
 pub use middlebox::{Bridge, Middlebox, Shape, start_middlebox};
 pub use namespace::Namespace;
 pub use plan::Plan;

@@ -43,7 +43,7 @@ fn needs_box(scenario: &Scenario, link: &Link) -> bool {
         .event
         .iter()
         .any(|e| e.cut.iter().chain(&e.mend).chain(e.change.keys()).any(|n| *n.get_ref() == name));
-    shaped || told || link.middlebox.is_some() || !link.adversary.is_empty()
+    shaped || told || link.program.is_some() || !link.adversary.is_empty()
 }
 
 impl Plan {

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use toml::Spanned;
 
 use super::Check;
-use crate::scenario::model::{Link, MiddleboxKind, Name};
+use crate::scenario::model::{Link, Name};
 
 impl Check<'_> {
     pub(super) fn links(&mut self) {
@@ -62,6 +62,11 @@ impl Check<'_> {
             self.figures(link);
             self.middlebox(link);
         }
+        for network in scenario.network.values() {
+            if let Some(program) = &network.program {
+                self.command(program);
+            }
+        }
         self.reachable();
     }
 
@@ -78,37 +83,12 @@ impl Check<'_> {
     }
 
     fn middlebox(&mut self, link: &Link) {
-        let kind = link.middlebox.as_ref().map(Spanned::get_ref);
-        match (kind, &link.middlebox) {
-            (Some(MiddleboxKind::Filter), Some(at)) if link.policy.is_none() => {
-                self.problem(at.span(), "middlebox = \"filter\" needs policy = \"FILE.toml\"");
-            }
-            (Some(MiddleboxKind::Program), Some(at))
-                if link.program.as_ref().is_none_or(|p| p.get_ref().is_empty()) =>
-            {
-                self.problem(
-                    at.span(),
-                    "middlebox = \"program\" needs program = [\"command\", \"argument\", …]",
-                );
-            }
-            _ => {}
-        }
-        if kind != Some(&MiddleboxKind::Filter)
-            && let Some(policy) = &link.policy
-        {
-            self.problem(policy.span(), "policy goes with middlebox = \"filter\"");
-        }
-        if kind != Some(&MiddleboxKind::Program)
-            && let Some(program) = &link.program
-        {
-            self.problem(program.span(), "program goes with middlebox = \"program\"");
-        }
-        if kind.is_some()
-            && let Some(adversary) = link.adversary.first()
-        {
+        let Some(program) = &link.program else { return };
+        self.command(program);
+        if let Some(adversary) = link.adversary.first() {
             self.problem(
                 adversary.span(),
-                "a link has a middlebox or adversaries, not both: put a network between",
+                "a link has a program or adversaries, not both: put a network between",
             );
         }
     }

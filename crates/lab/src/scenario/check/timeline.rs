@@ -23,11 +23,16 @@ impl Check<'_> {
                 self.known("service", name, scenario.service.keys().map(|k| k.get_ref().as_str()));
             }
             if let Some(run) = &event.run {
-                self.host(&run.host);
-                if run.program.get_ref().is_empty() {
-                    self.problem(run.program.span(), "program needs a command");
-                }
+                let there = scenario.host.keys().chain(scenario.network.keys()).map(|k| k.get_ref().as_str());
+                self.known("host or network", &run.host, there);
+                self.command(&run.program);
             }
+        }
+    }
+
+    pub(super) fn command(&mut self, program: &Spanned<Vec<String>>) {
+        if program.get_ref().is_empty() {
+            self.problem(program.span(), "program needs a command: program = [\"command\", \"argument\", …]");
         }
     }
 
