@@ -146,17 +146,22 @@ fn a_shell_is_on_its_host_and_ends_the_run() {
 
 #[test]
 fn no_root_is_needed() {
-    if !can_build(&["setpriv"]) {
+    if !can_build(&["setpriv", "nginx", "unbound", "curl", "nft"]) {
         return;
     }
     let tmp = tempfile::tempdir().unwrap();
     let path = small(tmp.path(), "2 s", "ok");
+    // Servers and a censor's rules in the kernel, too.
+    let proxies = tmp.path().join("proxies.toml");
+    fs::copy(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/lab/proxies.toml"), &proxies).unwrap();
     // Where nobody can reach it: neither this program's folder nor the scenario's need be open to all.
     let program = tmp.path().join("daylight");
     fs::copy(env!("CARGO_BIN_EXE_daylight"), &program).unwrap();
     let folder = tmp.path().join("nobody");
     fs::create_dir(&folder).unwrap();
-    for (file, mode) in [(tmp.path(), 0o755), (&program, 0o755), (path.as_ref(), 0o644), (&folder, 0o777)] {
+    let modes =
+        [(tmp.path(), 0o755), (&program, 0o755), (path.as_ref(), 0o644), (&proxies, 0o644), (&folder, 0o777)];
+    for (file, mode) in modes {
         fs::set_permissions(file, fs::Permissions::from_mode(mode)).unwrap();
     }
     let is_root = fs::read_to_string("/proc/self/status").unwrap().contains("\nUid:\t0\t");
@@ -168,7 +173,8 @@ fn no_root_is_needed() {
         Command::new(&program)
     };
     let output = command
-        .args(["lab", "run", &path, "--report", folder.join("report").to_str().unwrap()])
+        .args(["lab", "run", &path, proxies.to_str().unwrap()])
+        .args(["--report", folder.join("report").to_str().unwrap()])
         .env("TMPDIR", &folder)
         .current_dir(&folder)
         .stdin(Stdio::null())
@@ -178,7 +184,7 @@ fn no_root_is_needed() {
     assert_eq!(output.status.code(), Some(0), "{said}");
     assert!(said.contains("without root, in a user namespace"), "{said}");
     let mut record = String::new();
-    fs::File::open(folder.join("report/report.json")).unwrap().read_to_string(&mut record).unwrap();
+    fs::File::open(folder.join("report/proxies/report.json")).unwrap().read_to_string(&mut record).unwrap();
     assert!(record.contains("\"privilege\": \"user namespace\""));
     wait("its processes are gone", || processes(tmp.path()).is_empty());
 }
