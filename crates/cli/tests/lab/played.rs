@@ -1,15 +1,18 @@
-//! Scenarios of these tests, played: each holds what it expects.
+//! Scenarios played, of these tests and of ours: each holds what it expects.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::{can_build, daylight, processes, text};
+use crate::{can_build, daylight, processes, scenario, text};
 
 /// Plays a scenario of this folder; every expectation must hold. Gives its report.
 fn play(name: &str, more: &[&str]) -> (tempfile::TempDir, PathBuf) {
+    play_file(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/lab").join(name), more)
+}
+
+fn play_file(path: &Path, more: &[&str]) -> (tempfile::TempDir, PathBuf) {
     let tmp = tempfile::tempdir().unwrap();
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/lab").join(name);
     let report = tmp.path().join("report");
     let arguments = ["lab", "run", path.to_str().unwrap(), "--report", report.to_str().unwrap()];
     let output = daylight(&[&arguments[..], more].concat(), tmp.path()).output().unwrap();
@@ -107,4 +110,34 @@ fn every_link_is_captured_at_both_ends() {
         assert_eq!(all.len(), times * distinct.len(), "port {port}: {all:?}");
     }
     drop(tmp);
+}
+
+/// What a run's filter left: its public log, verified, and its entries.
+fn public_log(report: &Path, network: &str) -> String {
+    let folder = report.join(format!("filter-{network}"));
+    let (log, key) = (folder.join("log"), folder.join("verifier.txt"));
+    let mut said = String::new();
+    for what in ["verify", "tail"] {
+        let arguments = ["audit", what, log.to_str().unwrap(), "--key", key.to_str().unwrap()];
+        let output = daylight(&arguments, report).output().unwrap();
+        said.push_str(&text(&output));
+        assert!(output.status.success(), "{said}");
+    }
+    said
+}
+
+#[test]
+fn an_honest_filter_tells_and_spares_the_neighbour() {
+    if !can_build(&["nginx", "unbound", "curl", "tcpdump", "iptables-restore"]) {
+        return;
+    }
+    let (_tmp, report) = play_file(&scenario("filter.toml"), &[]);
+    let log = public_log(&report, "provider");
+    for told in ["court-order", "District court of Exampletown", "botnet.example"] {
+        assert!(log.contains(told), "{told}: {log}");
+    }
+    // Whom it stopped is nobody's business.
+    assert!(!log.contains("10.1.0."), "{log}");
+    let record = fs::read_to_string(report.join("report.json")).unwrap();
+    assert!(record.contains("rel=\\\"blocked-by\\\"") && record.contains("extended error 15"), "{record}");
 }

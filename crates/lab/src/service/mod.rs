@@ -55,6 +55,8 @@ pub(crate) struct Context<'a> {
 pub(crate) struct Server {
     name: String,
     kind: ServiceKind,
+    /// What it calls itself, where its protocol has servers do so.
+    called: String,
     namespace: Namespace,
     command: Option<Vec<String>>,
     /// A QUIC server: beside the program of a site, or by itself.
@@ -113,6 +115,7 @@ impl Server {
         Ok(Self {
             name: name.to_owned(),
             kind: *service.kind.get_ref(),
+            called: service.names.first().map_or("mail.daylight.invalid", |n| n.get_ref()).to_owned(),
             namespace: world.namespace(service.host.get_ref())?.clone(),
             command,
             at_quic: if quic.is_some() { at(true) } else { Vec::new() },
@@ -139,7 +142,8 @@ impl Server {
             self.running = Some(match quic {
                 Some(quic) => Running::Quic(quic),
                 None => Running::Own(
-                    own::Server::start(self.kind, &self.at, &self.namespace, &self.log).map_err(failed)?,
+                    own::Server::start(self.kind, &self.called, &self.at, &self.namespace, &self.log)
+                        .map_err(failed)?,
                 ),
             });
             return Ok(());

@@ -9,6 +9,7 @@
 //! Interfaces are made with `ip -batch` rather than over netlink by a crate: it is one process for each namespace, takes
 //! milliseconds, and what was done lies in the run's folder as text that a person can read and repeat.
 
+mod filter;
 mod hop_box;
 mod middlebox;
 mod namespace;

@@ -4,29 +4,27 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
-use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::Namespace;
+use super::filter::FilterBox;
 use super::program::Program;
 use crate::LabError;
 use crate::adversary::proxy::Running;
 use crate::adversary::{AdversaryConfig, AdversaryCounters};
 use crate::scenario::adversary::Placed;
-use crate::scenario::model::{Filter, Network};
+use crate::scenario::model::Network;
 
 /// The interface by which customers' packets come in.
 const CUSTOMERS: &str = "lan";
-
-/// How long a filter may take until it judges.
-const FILTER_READY_MAX: Duration = Duration::from_secs(20);
 
 /// What stands in a router.
 pub struct Router {
     namespace: Namespace,
     proxies: BTreeMap<String, Proxy>,
-    programs: Vec<Program>,
+    filter: Option<FilterBox>,
+    program: Option<Program>,
 }
 
 struct Proxy {
@@ -49,20 +47,12 @@ impl Router {
         base: &Path,
         problems: &mut Vec<String>,
     ) -> Result<Self, LabError> {
+        let filter =
+            network.filter.as_ref().map(|f| FilterBox::start(&namespace, f, folder, base)).transpose()?;
         let log = folder.join(format!("router-{}.txt", namespace.name));
-        let mut this = Self { namespace, proxies: BTreeMap::new(), programs: Vec::new() };
-        if let Some(filter) = &network.filter {
-            let records = folder.join(format!("filter-{}", this.namespace.name));
-            let command = filter_command(filter, base, &records)?;
-            let log = folder.join(format!("filter-{}.txt", this.namespace.name));
-            let mut program = Program::start(&this.namespace, &command, &log)?;
-            let namespace = this.namespace.clone();
-            program.wait(FILTER_READY_MAX, || namespace.run(takes_packets).unwrap_or(false))?;
-            this.programs.push(program);
-        }
-        if let Some(program) = &network.program {
-            this.programs.push(Program::start(&this.namespace, program.get_ref(), &log)?);
-        }
+        let program =
+            network.program.as_ref().map(|p| Program::start(&namespace, p.get_ref(), &log)).transpose()?;
+        let mut this = Self { namespace, proxies: BTreeMap::new(), filter, program };
         for table in &network.adversary {
             match Placed::read(table.get_ref()) {
                 Ok(Placed { name, enabled, config }) => {
@@ -80,12 +70,16 @@ impl Router {
 
     /// What went wrong by itself, in words: asked once, at the end of the timeline.
     pub fn trouble(&mut self) -> Vec<String> {
-        self.programs.iter_mut().filter_map(Program::trouble).collect()
+        let filter = self.filter.as_mut().and_then(FilterBox::trouble);
+        filter.into_iter().chain(self.program.as_mut().and_then(Program::trouble)).collect()
     }
 
     /// Ends programs and the filter, so that their logs are whole.
     pub fn end_programs(&mut self) {
-        for mut program in self.programs.drain(..) {
+        if let Some(filter) = self.filter.take() {
+            filter.end();
+        }
+        if let Some(mut program) = self.program.take() {
             program.end();
         }
     }
@@ -148,23 +142,6 @@ impl Router {
         // An error says that the namespace is gone, and the rules with it.
         let _ = self.namespace.run(move || drop(running));
     }
-}
-
-/// The command that runs Daylight's filter: this very program's.
-fn filter_command(filter: &Filter, base: &Path, records: &Path) -> Result<Vec<String>, LabError> {
-    let program = std::env::current_exe().map_err(LabError::file("find", "this program"))?;
-    let policy = base.join(filter.policy.get_ref());
-    let mut command: Vec<String> = vec![program.display().to_string(), "filter".into(), "run".into()];
-    command.push(policy.display().to_string());
-    command.extend(["--log".into(), records.display().to_string()]);
-    command.extend(filter.arguments.iter().cloned());
-    Ok(command)
-}
-
-/// Whether somebody takes packets from a queue of the kernel's in this namespace.
-fn takes_packets() -> bool {
-    std::fs::read_to_string("/proc/thread-self/net/netfilter/nfnetlink_queue")
-        .is_ok_and(|queues| !queues.trim().is_empty())
 }
 
 /// Starts a proxy in the calling thread's namespace, for what comes from customers unless it is told otherwise.
