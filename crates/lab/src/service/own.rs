@@ -151,7 +151,9 @@ fn mail(stream: &TcpStream, name: &str, from: SocketAddr, mut log: &File) -> io:
                         n => bytes += n,
                     }
                 }
-                let _ = writeln!(log, "{from} {sender} recipients={recipients} bytes={bytes}");
+                // In one piece: others write to it, too.
+                let line = format!("{from} {sender} recipients={recipients} bytes={bytes}\n");
+                let _ = log.write_all(line.as_bytes());
                 "250 taken\r\n"
             }
             "QUIT" => {
