@@ -93,6 +93,8 @@ const PACKAGES: &[&str] = &[
     "iputils-ping",
     "nftables",
     "nginx-light",
+    "openssh-client",
+    "openssh-server",
     "openssl",
     "procps",
     "python3",

@@ -249,6 +249,8 @@ impl Rules {
         tally: &mut Tally,
     ) -> Outcome {
         let mut note = Note::unpack(packet.note());
+        // It had begun under another policy.
+        let before = note.epoch != self.epoch && packet.packets() > 1;
         if note.epoch != self.epoch {
             note = Note { epoch: self.epoch, ..Note::default() };
         }
@@ -289,7 +291,12 @@ impl Rules {
             Verdict::Allow => (State::Allowed, Outcome::Settled(Fate::Allowed)),
             Verdict::Drop => (State::Dropped, Outcome::Settled(Fate::Dropped)),
             Verdict::Reject => (State::Rejected, Outcome::Settled(Fate::Rejected)),
-            Verdict::Limit(_) => (State::Limited, self.limited(packet, note.rule, packets == 1, tally)),
+            // A connection counts when it is decided on, which may be late in it. One that is not let in stays undecided: its
+            // next packet, be it the first one again, asks anew.
+            Verdict::Limit(_) => match self.limited(packet, note.rule, !before, tally) {
+                Outcome::Drop => return Outcome::Drop,
+                outcome => (State::Limited, outcome),
+            },
         };
         if let Outcome::Settled(fate) = outcome {
             self.settle(fate);

@@ -15,12 +15,12 @@ use crate::LabError;
 use crate::capture::Capture;
 use crate::client::{Action, Context as ClientContext};
 use crate::record::{EventRecord, Observation, Record};
-use crate::scenario::Scenario;
 use crate::scenario::draw::event_title;
-use crate::scenario::model::{Client, Event, Outcome};
+use crate::scenario::model::{Client, Event, Network, Outcome};
+use crate::scenario::{Scenario, adversary};
 use crate::service::ca::Authority;
 use crate::service::{self, Server};
-use crate::world::{Middlebox, Shape, World, stage, start_middlebox};
+use crate::world::{Middlebox, Router, Shape, World, stage, start_middlebox};
 
 /// What the world process is told, as its first line of input.
 #[derive(Debug, Deserialize, Serialize)]
@@ -118,14 +118,15 @@ fn live() -> Result<(), LabError> {
     let scenario = Scenario::parse(&job.text, &job.file)?;
     let mut player = Player::build(&scenario, &job)?;
     player.play(&stop);
-    let record = player.finish(&job)?;
+    let record = player.finish(&job, keep.load(Ordering::Relaxed))?;
     let file = job.folder.join("report.json");
     let text = serde_json::to_vec_pretty(&record)
         .map_err(|e| LabError::Failed { what: "writing report.json".into(), message: e.to_string() })?;
     service::write(&file, text)?;
     say(&Message::Done);
+    // A kept world stands until `lab clean` kills it: there is nothing more to wait for. (A thread that is parked may wake.)
     while keep.load(Ordering::Relaxed) {
-        std::thread::sleep(Duration::from_secs(3600));
+        std::thread::park();
     }
     player.end();
     Ok(())
@@ -143,7 +144,7 @@ fn listen(stop: Arc<AtomicBool>, keep: Arc<AtomicBool>) {
         }
         if !keep.load(Ordering::Relaxed) {
             // The one way to end every thread, and with the first process everything else.
-            #[allow(clippy::exit)]
+            #[expect(clippy::exit, reason = "nobody is left to return to")]
             std::process::exit(1);
         }
     });
@@ -153,6 +154,8 @@ struct Player<'a> {
     scenario: &'a Scenario,
     world: World,
     middleboxes: BTreeMap<String, (Box<dyn Middlebox>, Shape)>,
+    /// Networks with adversaries in their routers.
+    routers: BTreeMap<String, Router>,
     servers: BTreeMap<String, Server>,
     captures: Vec<Capture>,
     ca: PathBuf,
@@ -162,7 +165,6 @@ struct Player<'a> {
     observations: Vec<Observation>,
     /// When each adversary was switched on and off.
     switched: BTreeMap<String, Vec<(f64, bool)>>,
-    enacted: Vec<String>,
     started_ns: i64,
     played_s: f64,
     build_ms: f64,
@@ -175,12 +177,18 @@ impl<'a> Player<'a> {
         let world = World::build(scenario, &job.folder)?;
         let mut warnings = Vec::new();
         let mut middleboxes = BTreeMap::new();
-        let mut enacted = Vec::new();
         for link in &scenario.link {
             if let Some(middlebox) = start_middlebox(&world, link, &mut warnings)? {
-                enacted.extend(middlebox.enacted());
                 middleboxes.insert(link.name(), (middlebox, Shape::of(link)));
             }
+        }
+        let mut routers = BTreeMap::new();
+        let has = |n: &Network| !n.adversary.is_empty() || n.middlebox().is_some();
+        for (name, network) in scenario.network.iter().filter(|(_, n)| has(n)) {
+            let name = name.get_ref();
+            let namespace = world.namespace(name)?.clone();
+            let router = Router::new(namespace, network, &job.folder, &job.base, &mut warnings)?;
+            routers.insert(name.clone(), router);
         }
         let build_ms = begin.elapsed().as_secs_f64() * 1000.0;
         say(&Message::Built { ms: build_ms });
@@ -195,15 +203,13 @@ impl<'a> Player<'a> {
         let authority = Authority::new(&job.folder)?;
         cover(&world, scenario, &authority, &job.folder)?;
         let mut captures = Vec::new();
-        for link in scenario.link.iter().filter(|l| l.capture || job.capture_all) {
-            if let Some((namespace, interface)) = world.plan.taps.get(&link.name()) {
-                captures.push(Capture::start(
-                    &link.name(),
-                    world.namespace(namespace)?,
-                    interface,
-                    &job.folder,
-                )?);
-            }
+        let wanted =
+            |name: &String| job.capture_all || scenario.link.iter().any(|l| l.capture && l.name() == *name);
+        for name in world.plan.taps.keys().filter(|name| wanted(name)) {
+            captures.push(Capture::start(name, &world, &job.folder)?);
+        }
+        for capture in &mut captures {
+            capture.wait_ready()?;
         }
         let token = token();
         let context = service::Context {
@@ -233,6 +239,7 @@ impl<'a> Player<'a> {
             scenario,
             world,
             middleboxes,
+            routers,
             servers,
             captures,
             ca,
@@ -241,7 +248,6 @@ impl<'a> Player<'a> {
             events: Vec::new(),
             observations: Vec::new(),
             switched: at_first(scenario),
-            enacted,
             started_ns: 0,
             played_s: 0.0,
             build_ms,
@@ -375,10 +381,7 @@ impl<'a> Player<'a> {
             for name in names {
                 let name = name.get_ref();
                 self.switched.entry(name.clone()).or_default().push((now, on));
-                let link = self.scenario.link.iter().find(|l| adversaries(l).any(|(n, _, _)| n == name));
-                if let Some((middlebox, _)) = link.and_then(|l| self.middleboxes.get_mut(&l.name())) {
-                    problems.extend(middlebox.adversary(name, on).err());
-                }
+                problems.extend(self.switch(name, on).err());
             }
         }
         let mut shape = |name: &Spanned<String>, change: &dyn Fn(&mut Shape)| {
@@ -424,7 +427,24 @@ impl<'a> Player<'a> {
         self.events.push(EventRecord { at_s: event.at.get_ref().seconds, title, problem });
     }
 
-    fn finish(&mut self, job: &Job) -> Result<Record, LabError> {
+    /// Switches an adversary on or off, wherever it stands.
+    fn switch(&mut self, name: &str, on: bool) -> Result<(), String> {
+        let is_there = |tables| adversary::named(tables).any(|(n, _, _)| n == name);
+        if let Some(link) = self.scenario.link.iter().find(|l| is_there(&l.adversary))
+            && let Some((middlebox, _)) = self.middleboxes.get_mut(&link.name())
+        {
+            return middlebox.adversary(name, on);
+        }
+        match self.scenario.network.iter().find(|(_, n)| is_there(&n.adversary)) {
+            Some((network, _)) => match self.routers.get_mut(network.get_ref()) {
+                Some(router) => router.adversary(name, on),
+                None => Ok(()),
+            },
+            None => Ok(()),
+        }
+    }
+
+    fn finish(&mut self, job: &Job, keep: bool) -> Result<Record, LabError> {
         let mut packets = Vec::new();
         let mut files = BTreeMap::new();
         for capture in std::mem::take(&mut self.captures) {
@@ -434,10 +454,23 @@ impl<'a> Player<'a> {
             packets.extend(found);
         }
         packets.sort_by(|a, b| a.at_s.total_cmp(&b.at_s));
+        for (name, (middlebox, _)) in &mut self.middleboxes {
+            let trouble = middlebox.trouble().map(|why| format!("link {name:?}: {why}"));
+            self.warnings.extend(trouble);
+        }
+        for (name, router) in &mut self.routers {
+            self.warnings.extend(router.trouble().into_iter().map(|why| format!("network {name:?}: {why}")));
+            if !keep {
+                router.end_programs();
+            }
+        }
         let mut counters = BTreeMap::new();
+        let mut enacted = Vec::new();
         for (name, (middlebox, _)) in &self.middleboxes {
             counters.insert(name.clone(), middlebox.counters());
+            enacted.extend(middlebox.enacted());
         }
+        enacted.extend(self.routers.values().flat_map(Router::enacted));
         let mut record = Record::of_scenario(self.scenario, &self.world.plan.addresses);
         record.started = jiff::Timestamp::from_nanosecond(i128::from(self.started_ns))
             .map(|t| t.to_string())
@@ -447,13 +480,20 @@ impl<'a> Player<'a> {
         record.privilege = job.privilege.clone();
         record.build_ms = self.build_ms;
         record.ready_ms = self.ready_ms;
+        record.captures = files.values().cloned().collect();
         for link in &mut record.links {
             link.capture = files.get(&link.name).cloned();
             link.counters = counters.remove(&link.name).unwrap_or_default();
-            for adversary in &mut link.adversaries {
-                adversary.enacted = self.enacted.contains(&adversary.name);
-                adversary.on = spans(self.switched.get(&adversary.name), record.played_s);
-            }
+        }
+        for network in &mut record.networks {
+            network.counters = self.routers.get(&network.name).map(Router::counters).unwrap_or_default();
+        }
+        let on_links = record.links.iter_mut().flat_map(|link| &mut link.adversaries);
+        for adversary in
+            on_links.chain(record.networks.iter_mut().flat_map(|network| &mut network.adversaries))
+        {
+            adversary.enacted = enacted.contains(&adversary.name);
+            adversary.on = spans(self.switched.get(&adversary.name), record.played_s);
         }
         record.events.clone_from(&self.events);
         record.expectations = crate::expect::evaluate(self.scenario, &self.observations);
@@ -467,6 +507,9 @@ impl<'a> Player<'a> {
         for (middlebox, _) in self.middleboxes.into_values() {
             middlebox.finish();
         }
+        for router in self.routers.into_values() {
+            router.finish();
+        }
         let mut servers: Vec<Server> = self.servers.into_values().collect();
         std::thread::scope(|scope| {
             for server in &mut servers {
@@ -476,18 +519,8 @@ impl<'a> Player<'a> {
     }
 }
 
-/// Name, kind and whether it is on, of the adversaries on a link.
-pub(crate) fn adversaries(link: &crate::scenario::model::Link) -> impl Iterator<Item = (&str, &str, bool)> {
-    link.adversary.iter().map(|table| {
-        let get = |key| table.get_ref().get(key);
-        let text = |key| get(key).and_then(toml::Value::as_str).unwrap_or_default();
-        (text("name"), text("kind"), get("enabled").and_then(toml::Value::as_bool).unwrap_or(true))
-    })
-}
-
 fn at_first(scenario: &Scenario) -> BTreeMap<String, Vec<(f64, bool)>> {
-    let all = scenario.link.iter().flat_map(adversaries);
-    all.map(|(name, _, on)| (name.to_owned(), vec![(0.0, on)])).collect()
+    adversary::all(scenario).map(|(name, _, on)| (name.to_owned(), vec![(0.0, on)])).collect()
 }
 
 /// From switches to spans in which it was on.

@@ -53,6 +53,9 @@ pub struct Record {
     pub observations: Vec<Observation>,
     /// Expectations.
     pub expectations: Vec<Verdict>,
+    /// Files of the captures, relative to the report.
+    #[serde(default)]
+    pub captures: Vec<String>,
     /// Packets worth a look, from the captures.
     pub packets: Vec<PacketRecord>,
     /// What could not be done as the scenario asks.
@@ -103,6 +106,13 @@ impl Record {
                     title: title(&n.title, name.get_ref()),
                     role: n.role,
                     ranges: n.ipv4.iter().chain(&n.ipv6).map(|p| p.get_ref().to_string()).collect(),
+                    adversaries: AdversaryRecord::all(&n.adversary),
+                    counters: serde_json::Value::Null,
+                    middlebox: match (&n.filter, &n.program) {
+                        (Some(_), _) => Some("filter".to_owned()),
+                        (None, Some(_)) => Some("program".to_owned()),
+                        (None, None) => None,
+                    },
                 })
                 .collect(),
             hosts: hosts
@@ -149,6 +159,7 @@ impl Record {
             events: Vec::new(),
             observations: Vec::new(),
             expectations: Vec::new(),
+            captures: Vec::new(),
             packets: Vec::new(),
             warnings: Vec::new(),
         }
@@ -175,6 +186,15 @@ pub struct NetworkRecord {
     pub role: Role,
     /// Its ranges.
     pub ranges: Vec<String>,
+    /// The adversaries in its router.
+    #[serde(default)]
+    pub adversaries: Vec<AdversaryRecord>,
+    /// What these counted, by name.
+    #[serde(default)]
+    pub counters: serde_json::Value,
+    /// Whether a filter or a program stands in its router.
+    #[serde(default)]
+    pub middlebox: Option<String>,
 }
 
 /// A host.
@@ -203,7 +223,7 @@ pub struct LinkRecord {
     pub properties: String,
     /// The adversaries on it.
     pub adversaries: Vec<AdversaryRecord>,
-    /// Whether a filter or a program stands in it.
+    /// Whether a program stands in it.
     pub middlebox: Option<String>,
     /// Its capture, relative to the report.
     pub capture: Option<String>,
@@ -218,18 +238,8 @@ impl LinkRecord {
             name: link.name(),
             ends: [link.between[0].get_ref().clone(), link.between[1].get_ref().clone()],
             properties: crate::scenario::draw::describe(link),
-            adversaries: crate::play::adversaries(link)
-                .map(|(name, kind, _)| AdversaryRecord {
-                    name: name.to_owned(),
-                    kind: kind.to_owned(),
-                    on: Vec::new(),
-                    enacted: false,
-                })
-                .collect(),
-            middlebox: link
-                .middlebox
-                .as_ref()
-                .map(|_| link.policy.as_ref().map_or("program", |p| p.get_ref().as_str()).to_owned()),
+            adversaries: AdversaryRecord::all(&link.adversary),
+            middlebox: link.program.as_ref().map(|_| "program".to_owned()),
             capture: None,
             counters: serde_json::Value::Null,
         }
@@ -247,6 +257,19 @@ pub struct AdversaryRecord {
     pub on: Vec<(f64, f64)>,
     /// Whether this build could start it.
     pub enacted: bool,
+}
+
+impl AdversaryRecord {
+    fn all(tables: &[toml::Spanned<toml::Table>]) -> Vec<Self> {
+        crate::scenario::adversary::named(tables)
+            .map(|(name, kind, _)| Self {
+                name: name.to_owned(),
+                kind: kind.to_owned(),
+                on: Vec::new(),
+                enacted: false,
+            })
+            .collect()
+    }
 }
 
 /// A service.

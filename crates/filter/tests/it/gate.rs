@@ -175,6 +175,22 @@ fn a_limit_lets_through_what_it_says() {
     }
 }
 
+/// Whichever packet the verdict falls at: a connection too many does not go on, and its packets don't slip in one by one.
+#[test]
+fn a_limit_of_connections_counts_those_it_decides_on_late() {
+    for when in ["dst_port == 443", "tls && hostname != \"nobody.example\""] {
+        let rules =
+            rule("few", when, "limit\"\nrate = \"1 connections/h\"\nburst = \"1 connections\"\nper = \"rule");
+        let run = run(policy(&rules), 1);
+        let limited: Vec<_> = run.outcomes.values().filter(|o| o.contains(&Outcome::Drop)).collect();
+        assert!(!limited.is_empty(), "{when}");
+        for outcomes in limited {
+            let from = outcomes.iter().position(|o| *o == Outcome::Drop).unwrap();
+            assert!(outcomes[from..].iter().all(|o| *o == Outcome::Drop), "{when}: {outcomes:?}");
+        }
+    }
+}
+
 #[test]
 fn another_policy_decides_on_what_still_comes() {
     let mut source = daylight_capture::open(TOUR.as_ref()).unwrap();

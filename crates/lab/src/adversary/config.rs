@@ -95,6 +95,11 @@ impl AdversaryConfig {
         }
     }
 
+    /// Whether it ends connections itself, and so needs a place where packets are routed.
+    pub fn routes(&self) -> bool {
+        matches!(self, Self::HttpProxy(_) | Self::TlsInterception(_))
+    }
+
     /// Where it stands.
     pub fn place(&self) -> Place {
         match self {

@@ -22,6 +22,7 @@ use tokio::sync::oneshot;
 use tokio::task::LocalSet;
 
 use super::AdversaryCounters;
+use crate::service::system_program;
 
 /// Why a proxy could not be started or stopped.
 #[derive(Debug, thiserror::Error)]
@@ -216,11 +217,12 @@ impl Rule {
         interface: Option<&str>,
     ) -> Result<Self, ProxyError> {
         let table = format!("daylight_lab_{}_{to}", kind.replace('-', "_"));
+        // Only from its beginning on: a connection that was open before knows nothing of the proxy, nor the proxy of it.
         let from = interface.map_or(String::new(), |name| format!("iifname \"{name}\" "));
         let ports: Vec<_> = ports.iter().map(u16::to_string).collect();
         let script = format!(
             "table inet {table} {{\nchain incoming {{\ntype nat hook prerouting priority dstnat;\n\
-             {from}tcp dport {{ {} }} redirect to :{to}\n}}\n}}\n",
+             {from}tcp dport {{ {} }} tcp flags & (fin | syn | rst | ack) == syn redirect to :{to}\n}}\n}}\n",
             ports.join(", ")
         );
         nft(&script).map_err(|message| ProxyError::Rule { kind, message })?;
@@ -238,6 +240,10 @@ impl Drop for Rule {
 }
 
 fn nft(script: &str) -> Result<(), String> {
-    let out = Command::new("nft").arg(script).stdin(Stdio::null()).output().map_err(|e| e.to_string())?;
+    let out = Command::new(system_program("nft"))
+        .arg(script)
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|e| e.to_string())?;
     if out.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&out.stderr).trim().to_owned()) }
 }

@@ -1,9 +1,9 @@
 //! A connection that starves after its server name.
 //!
-//! **Models.** TSPU, Russia (Xue et al., "TSPU: Russia's Decentralized Censorship System", IMC 2022): boxes in the path that drop
-//! everything of the connection, both ways; for one class of names only after a few more packets, five to eight, have
-//! passed. It is told from an outage by what happened before: handshake and first packets go through. Uzbekistan and others
-//! drop from the ClientHello on.
+//! **Models.** TSPU, Russia (Xue et al., "TSPU: Russia's Decentralized Censorship System", IMC 2022, figure 2): boxes in the path
+//! that drop everything of the connection, both ways: at once, the hello with it ("SNI-IV"), or after five to eight more
+//! packets have passed ("SNI-II"). It is told from an outage by what happened before: handshake and first packets go through.
+//! Uzbekistan and others drop from the ClientHello on.
 
 use std::ops::RangeInclusive;
 

@@ -216,9 +216,15 @@ async fn peek_server_name(client: &TcpStream) -> io::Result<Option<String>> {
     tokio::time::timeout(PEEK_TIMEOUT, look).await.unwrap_or(Ok(None))
 }
 
-/// Believes every certificate, as an interceptor may.
+/// Believes every certificate, as an interceptor may, and a client that was told to.
 #[derive(Debug)]
-struct Credulous(Arc<CryptoProvider>);
+pub(crate) struct Credulous(Arc<CryptoProvider>);
+
+impl Credulous {
+    pub(crate) fn new(provider: Arc<CryptoProvider>) -> Self {
+        Self(provider)
+    }
+}
 
 impl ServerCertVerifier for Credulous {
     fn verify_server_cert(

@@ -1,6 +1,7 @@
 //! A DNS query over UDP that sees every answer (RFC 1035).
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 
 use crate::scenario::model::Outcome;
@@ -10,6 +11,8 @@ pub(crate) const LINGER: Duration = Duration::from_millis(60);
 
 const TYPE_A: u16 = 1;
 const TYPE_AAAA: u16 = 28;
+const TYPE_OPT: u16 = 41;
+const OPTION_EDE: u16 = 15;
 /// Compression pointers in one name: more is a loop.
 const LABELS_MAX: usize = 128;
 
@@ -21,9 +24,14 @@ pub(crate) struct Reply {
     /// Addresses of the asked family.
     pub(crate) addresses: Vec<IpAddr>,
     pub(crate) elapsed: Duration,
+    /// An Extended DNS Error: its code, and what was said with it.
+    pub(crate) extended: Option<(u16, String)>,
     /// What a further, different answer said.
     pub(crate) other: Option<String>,
 }
+
+/// Blocked, Censored, Filtered (RFC 8914 §4.16 to §4.18).
+const BLOCKED: RangeInclusive<u16> = 15..=17;
 
 impl Reply {
     pub(crate) fn code_name(&self) -> String {
@@ -34,6 +42,12 @@ impl Reply {
             5 => "REFUSED".into(),
             code => format!("response code {code}"),
         }
+    }
+
+    /// Whether it says that somebody blocks the name; in his words.
+    pub(crate) fn blocked(&self) -> Option<String> {
+        let (code, text) = self.extended.as_ref().filter(|(code, _)| BLOCKED.contains(code))?;
+        Some(format!("{}, extended error {code} {text}", self.code_name()).trim_end().to_owned())
     }
 }
 
@@ -76,11 +90,15 @@ pub(crate) fn ask(
         }
         match socket.recv(&mut buffer) {
             Ok(n) => {
-                let Some((code, addresses)) = parse(buffer.get(..n).unwrap_or_default(), id, qtype) else {
+                let Some((code, addresses, extended)) = parse(buffer.get(..n).unwrap_or_default(), id, qtype)
+                else {
                     continue;
                 };
                 match &mut first {
-                    None => first = Some(Reply { code, addresses, elapsed: start.elapsed(), other: None }),
+                    None => {
+                        first =
+                            Some(Reply { code, addresses, elapsed: start.elapsed(), extended, other: None })
+                    }
                     Some(reply) if !resent && (reply.code, &reply.addresses) != (code, &addresses) => {
                         let said: Vec<String> = addresses.iter().map(ToString::to_string).collect();
                         reply.other =
@@ -108,8 +126,8 @@ pub(crate) fn ask(
 fn query(id: u16, name: &str, qtype: u16) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(name.len() + 18);
     bytes.extend(id.to_be_bytes());
-    // Recursion desired; one question.
-    bytes.extend([1, 0, 0, 1, 0, 0, 0, 0, 0, 0]);
+    // Recursion desired; one question, and EDNS.
+    bytes.extend([1, 0, 0, 1, 0, 0, 0, 0, 0, 1]);
     for label in name.trim_end_matches('.').split('.') {
         let label = label.as_bytes().get(..label.len().min(63)).unwrap_or_default();
         bytes.push(label.len() as u8);
@@ -118,17 +136,22 @@ fn query(id: u16, name: &str, qtype: u16) -> Vec<u8> {
     bytes.push(0);
     bytes.extend(qtype.to_be_bytes());
     bytes.extend([0, 1]);
+    // Without EDNS (RFC 6891) nobody may tell us an extended error: the root's name, OPT, 1232 bytes, no flags, no options.
+    bytes.extend([0, 0, 41, 4, 208, 0, 0, 0, 0, 0, 0]);
     bytes
 }
 
-/// The response code and the addresses of an answer to the query with this identifier.
-fn parse(bytes: &[u8], id: u16, qtype: u16) -> Option<(u8, Vec<IpAddr>)> {
+/// What an answer says: its code, addresses of the asked kind, and an extended error.
+type Said = (u8, Vec<IpAddr>, Option<(u16, String)>);
+
+/// The answer to the query with this identifier.
+fn parse(bytes: &[u8], id: u16, qtype: u16) -> Option<Said> {
     let word = |at: usize| Some(u16::from_be_bytes(bytes.get(at..at + 2)?.try_into().ok()?));
     if word(0)? != id || bytes.get(2)? & 0x80 == 0 {
         return None;
     }
     let code = bytes.get(3)? & 15;
-    let (questions, answers) = (word(4)?, word(6)?);
+    let (questions, answers, more) = (word(4)?, word(6)?, [word(8)?, word(10)?]);
     let mut at = 12;
     for _ in 0..questions {
         at = skip_name(bytes, at)? + 4;
@@ -147,7 +170,30 @@ fn parse(bytes: &[u8], id: u16, qtype: u16) -> Option<(u8, Vec<IpAddr>)> {
         }
         at += 10 + length;
     }
-    Some((code, addresses))
+    let mut extended = None;
+    for _ in 0..more.iter().map(|n| u32::from(*n)).sum() {
+        at = skip_name(bytes, at)?;
+        let (kind, length) = (word(at)?, usize::from(word(at + 8)?));
+        let data = bytes.get(at + 10..at + 10 + length)?;
+        if kind == TYPE_OPT && extended.is_none() {
+            extended = extended_error(data);
+        }
+        at += 10 + length;
+    }
+    Some((code, addresses, extended))
+}
+
+/// The Extended DNS Error among EDNS options: its code, and its text (RFC 8914 §2).
+fn extended_error(mut options: &[u8]) -> Option<(u16, String)> {
+    while let [a, b, c, d, rest @ ..] = options {
+        let (code, length) = (u16::from_be_bytes([*a, *b]), usize::from(u16::from_be_bytes([*c, *d])));
+        let value = rest.get(..length)?;
+        if let (OPTION_EDE, [high, low, text @ ..]) = (code, value) {
+            return Some((u16::from_be_bytes([*high, *low]), String::from_utf8_lossy(text).into_owned()));
+        }
+        options = rest.get(length..)?;
+    }
+    None
 }
 
 fn skip_name(bytes: &[u8], mut at: usize) -> Option<usize> {
@@ -165,15 +211,41 @@ fn skip_name(bytes: &[u8], mut at: usize) -> Option<usize> {
 mod tests {
     use super::*;
 
+    /// The answer to a query, with this after its question.
+    fn answer(query: &[u8], answers: u8, more: u8, after: &[u8]) -> Vec<u8> {
+        let mut answer = query[..query.len() - 11].to_vec();
+        answer[2] |= 0x80;
+        (answer[7], answer[11]) = (answers, more);
+        answer.extend(after);
+        answer
+    }
+
+    const ADDRESS: [u8; 16] = [0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 5, 0, 4, 10, 1, 2, 3];
+
     #[test]
     fn reads_an_answer_and_refuses_others() {
-        let mut answer = query(7, "a.example", TYPE_A);
-        answer[2] |= 0x80;
-        answer[7] = 1;
-        answer.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 5, 0, 4, 10, 1, 2, 3]);
-        assert_eq!(parse(&answer, 7, TYPE_A), Some((0, vec!["10.1.2.3".parse().unwrap()])));
+        let answer = answer(&query(7, "a.example", TYPE_A), 1, 0, &ADDRESS);
+        assert_eq!(parse(&answer, 7, TYPE_A), Some((0, vec!["10.1.2.3".parse().unwrap()], None)));
         assert_eq!(parse(&answer, 8, TYPE_A), None);
-        assert_eq!(parse(&answer, 7, TYPE_AAAA), Some((0, vec![])));
+        assert_eq!(parse(&answer, 7, TYPE_AAAA), Some((0, vec![], None)));
+        for cut in 0..answer.len() {
+            assert_eq!(parse(&answer[..cut], 7, TYPE_A), None, "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn reads_who_blocks() {
+        // An OPT record with a cookie and an extended error: RFC 8914, figure 1.
+        let options = [0, 10, 0, 2, 1, 2, 0, 15, 0, 5, 0, 15, b'l', b'a', b'w'];
+        let opt = [&[0, 0, 41, 4, 208, 0, 0, 0, 0, 0, options.len() as u8][..], &options].concat();
+        let mut answer = answer(&query(7, "a.example", TYPE_A), 0, 1, &opt);
+        answer[3] |= 5;
+        let (code, addresses, extended) = parse(&answer, 7, TYPE_A).unwrap();
+        let reply = Reply { code, addresses, elapsed: Duration::ZERO, extended, other: None };
+        assert_eq!(reply.blocked().unwrap(), "REFUSED, extended error 15 law");
+        // Stale data (3) is nobody's doing.
+        let reply = Reply { extended: Some((3, String::new())), ..reply };
+        assert_eq!(reply.blocked(), None);
         for cut in 0..answer.len() {
             assert_eq!(parse(&answer[..cut], 7, TYPE_A), None, "cut at {cut}");
         }
@@ -187,16 +259,15 @@ mod tests {
             let mut buffer = [0; 512];
             let (n, from) = server.recv_from(&mut buffer).unwrap();
             for last in [66, 1] {
-                let mut answer = buffer[..n].to_vec();
-                answer[2] |= 0x80;
-                answer[7] = 1;
-                answer.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 5, 0, 4, 10, 0, 0, last]);
+                let mut record = ADDRESS;
+                record[15] = last;
+                let answer = answer(&buffer[..n], 1, 0, &record);
                 server.send_to(&answer, from).unwrap();
             }
         });
         let reply = ask(at, "a.example", false, Duration::from_secs(2), Duration::from_millis(500)).unwrap();
         answering.join().unwrap();
-        assert_eq!(reply.addresses, ["10.0.0.66".parse::<IpAddr>().unwrap()]);
-        assert_eq!(reply.other.as_deref(), Some("10.0.0.1"));
+        assert_eq!(reply.addresses, ["10.1.2.66".parse::<IpAddr>().unwrap()]);
+        assert_eq!(reply.other.as_deref(), Some("10.1.2.1"));
     }
 }

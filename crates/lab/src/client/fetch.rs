@@ -11,7 +11,7 @@ use super::End;
 use crate::scenario::model::Outcome;
 
 /// Below this, a rate would measure the handshake.
-const RATE_BYTES_MIN: u64 = 16_000;
+pub(super) const RATE_BYTES_MIN: u64 = 16_000;
 
 /// The parts of a URL that a fetch needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,11 +88,31 @@ pub(super) fn fetch(url: &Url, address: IpAddr, how: &How<'_>, spent: Duration) 
     judge(&report, &headers, output.status.code().unwrap_or(-1), how.token, spent)
 }
 
+/// How a fetch ended that brought a whole answer: from the site, or from somebody in its place.
+pub(super) fn of_site(
+    is_site: bool,
+    status: u16,
+    location: Option<&str>,
+    link: Option<&str>,
+) -> (Outcome, String) {
+    match (is_site, link) {
+        (true, _) if status < 400 => (Outcome::Ok, format!("status {status}")),
+        (true, _) => (Outcome::HttpError, format!("status {status}")),
+        (false, Some(link)) if status == 451 && link.contains("blocked-by") => {
+            (Outcome::Http451, format!("status 451: {link}"))
+        }
+        (false, _) => {
+            let to = location.map_or(String::new(), |to| format!(", to {to}"));
+            (Outcome::BlockPage, format!("status {status}{to}: not the site's page"))
+        }
+    }
+}
+
 /// How a fetch ended, from curl's report.
 fn judge(report: &Value, headers: &Value, exit: i32, token: &str, spent: Duration) -> End {
     let number = |key: &str| report.get(key).and_then(Value::as_f64).unwrap_or(0.0);
     let message = report.get("errormsg").and_then(Value::as_str).unwrap_or_default();
-    let status = number("http_code") as u32;
+    let status = number("http_code") as u16;
     let header = |name: &str| headers.get(name).and_then(|v| v.get(0)).and_then(Value::as_str);
     let elapsed = spent + Duration::from_secs_f64(number("time_total").max(0.0));
     let connected = number("time_connect") > 0.0;
@@ -100,12 +120,7 @@ fn judge(report: &Value, headers: &Value, exit: i32, token: &str, spent: Duratio
     let reset = lower.contains("reset") || lower.contains("errno 104");
     let is_site = header(crate::service::SITE_HEADER) == Some(token);
     let (outcome, detail) = match exit {
-        0 if is_site && status < 400 => (Outcome::Ok, format!("status {status}")),
-        0 if is_site => (Outcome::HttpError, format!("status {status}")),
-        0 => {
-            let to = header("location").map_or(String::new(), |to| format!(", to {to}"));
-            (Outcome::BlockPage, format!("status {status}{to}: not the site's page"))
-        }
+        0 => of_site(is_site, status, header("location"), header("link")),
         7 if lower.contains("unreachable") || lower.contains("no route") => {
             (Outcome::Unreachable, message.into())
         }
@@ -168,6 +183,11 @@ mod tests {
         // Somebody else's page, even with status 200, and even with a header of that name.
         assert_eq!(judged(say(200, ""), &json!({}), 0), Outcome::BlockPage);
         assert_eq!(judged(say(200, ""), &json!({"daylight-site": ["guess"]}), 0), Outcome::BlockPage);
+        // An honest notice says who blocks.
+        let link = json!({"link": ["<https://filter.example/>; rel=\"blocked-by\""]});
+        assert_eq!(judged(say(451, ""), &link, 0), Outcome::Http451);
+        assert_eq!(judged(say(403, ""), &link, 0), Outcome::BlockPage);
+        assert_eq!(judged(say(451, ""), &json!({}), 0), Outcome::BlockPage);
         assert_eq!(judged(say(0, "Recv failure: Connection reset by peer"), &json!({}), 35), Outcome::Reset);
         assert_eq!(judged(say(0, "OpenSSL SSL_connect: SSL_ERROR_SYSCALL"), &json!({}), 35), Outcome::Closed);
         assert_eq!(

@@ -5,6 +5,7 @@
 
 pub(crate) mod dns;
 mod fetch;
+mod quic;
 mod simple;
 
 use std::collections::BTreeSet;
@@ -47,6 +48,17 @@ enum What {
     Connect {
         to: Place,
         port: u16,
+    },
+    Datagram {
+        to: Place,
+        port: u16,
+    },
+    Quic {
+        to: Place,
+        port: u16,
+        /// The server name in the handshake.
+        name: String,
+        ca: std::path::PathBuf,
     },
     Program(Vec<String>),
 }
@@ -134,6 +146,15 @@ impl Action {
             What::Ping { to: context.place(&to, ipv6) }
         } else if let Some((to, port)) = text(&client.connect).as_deref().and_then(|t| t.rsplit_once(':')) {
             What::Connect { to: context.place(to, ipv6), port: port.parse().unwrap_or(0) }
+        } else if let Some((to, port)) = text(&client.datagram).as_deref().and_then(|t| t.rsplit_once(':')) {
+            What::Datagram { to: context.place(to, ipv6), port: port.parse().unwrap_or(0) }
+        } else if let Some((to, port)) = text(&client.quic).as_deref().and_then(|t| t.rsplit_once(':')) {
+            What::Quic {
+                to: context.place(to, ipv6),
+                port: port.parse().unwrap_or(0),
+                name: to.to_owned(),
+                ca: context.ca.to_owned(),
+            }
         } else {
             What::Program(client.program.as_ref().map(|p| p.get_ref().clone()).unwrap_or_default())
         };
@@ -154,6 +175,9 @@ impl Action {
                     timeout: self.timeout,
                 };
                 match self.find(&url.host, truth) {
+                    Ok((address, spent)) if http.as_deref() == Some("3") => {
+                        quic::fetch(url, address, &how, spent)
+                    }
                     Ok((address, spent)) => fetch::fetch(url, address, &how, spent),
                     Err(end) => end,
                 }
@@ -168,6 +192,14 @@ impl Action {
             },
             What::Connect { to, port } => match self.go(to) {
                 Ok((address, _)) => simple::connect((address, *port).into(), self.timeout),
+                Err(end) => end,
+            },
+            What::Datagram { to, port } => match self.go(to) {
+                Ok((address, _)) => simple::datagram((address, *port).into(), self.timeout),
+                Err(end) => end,
+            },
+            What::Quic { to, port, name, ca } => match self.go(to) {
+                Ok((address, _)) => quic::echo(address, *port, name, ca, self.timeout),
                 Err(end) => end,
             },
             What::Program(command) => simple::program(command, self.timeout),
@@ -204,6 +236,9 @@ impl Action {
         let mut detail = if said.is_empty() { reply.code_name() } else { said };
         if let Some(late) = &reply.other {
             detail.push_str(&format!("; another answer came after it: {late}"));
+        }
+        if let Some(words) = reply.blocked() {
+            return Err(End::new(Outcome::DnsBlocked, reply.elapsed, words));
         }
         match (reply.code, reply.addresses.first()) {
             (0, Some(first)) if reply.addresses.iter().all(|a| truth.contains(a)) => {

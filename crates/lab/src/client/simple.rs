@@ -1,7 +1,7 @@
 //! Pings, connections, programs.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -38,15 +38,42 @@ pub(super) fn ping(to: IpAddr, timeout: Duration) -> End {
 /// Opens a TCP connection.
 pub(super) fn connect(to: SocketAddr, timeout: Duration) -> End {
     let start = Instant::now();
-    let outcome = match TcpStream::connect_timeout(&to, timeout) {
-        Ok(_) => return End::new(Outcome::Ok, start.elapsed(), to.to_string()),
-        Err(error) => match error.kind() {
-            io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => Outcome::Timeout,
-            io::ErrorKind::ConnectionRefused => Outcome::Refused,
-            io::ErrorKind::ConnectionReset => Outcome::Reset,
-            io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => Outcome::Unreachable,
-            _ => return End::new(Outcome::Failed, start.elapsed(), error.to_string()),
-        },
+    match TcpStream::connect_timeout(&to, timeout) {
+        Ok(_) => End::new(Outcome::Ok, start.elapsed(), to.to_string()),
+        Err(error) => of_error(&error, to, start),
+    }
+}
+
+/// Sends a datagram, and waits for it to come back. Sent once: what is lost on the way is what is to be seen.
+pub(super) fn datagram(to: SocketAddr, timeout: Duration) -> End {
+    const WORDS: &[u8] = b"daylight";
+    let start = Instant::now();
+    let any: SocketAddr =
+        if to.is_ipv4() { (Ipv4Addr::UNSPECIFIED, 0).into() } else { (Ipv6Addr::UNSPECIFIED, 0).into() };
+    let exchange = || -> io::Result<bool> {
+        let socket = UdpSocket::bind(any)?;
+        socket.connect(to)?;
+        socket.set_read_timeout(Some(timeout))?;
+        socket.send(WORDS)?;
+        let mut buffer = [0; 64];
+        let length = socket.recv(&mut buffer)?;
+        Ok(buffer.get(..length) == Some(WORDS))
+    };
+    match exchange() {
+        Ok(true) => End::new(Outcome::Ok, start.elapsed(), to.to_string()),
+        Ok(false) => End::new(Outcome::Failed, start.elapsed(), "something else came back"),
+        Err(error) => of_error(&error, to, start),
+    }
+}
+
+/// How an attempt ended that the system gave an error for.
+fn of_error(error: &io::Error, to: SocketAddr, start: Instant) -> End {
+    let outcome = match error.kind() {
+        io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => Outcome::Timeout,
+        io::ErrorKind::ConnectionRefused => Outcome::Refused,
+        io::ErrorKind::ConnectionReset => Outcome::Reset,
+        io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => Outcome::Unreachable,
+        _ => return End::new(Outcome::Failed, start.elapsed(), error.to_string()),
     };
     End::new(outcome, start.elapsed(), to.to_string())
 }

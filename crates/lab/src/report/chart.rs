@@ -6,7 +6,7 @@ use jiff::tz::TimeZone;
 
 use super::{escape, short};
 use crate::expect::median;
-use crate::record::{ClientRecord, Observation, Record};
+use crate::record::{AdversaryRecord, ClientRecord, Observation, Record};
 use crate::scenario::model::Outcome;
 
 const WIDTH: f64 = 1000.0;
@@ -80,11 +80,26 @@ fn clock_day(record: &Record, at: f64) -> String {
     clock(record, at).rsplit_once(' ').map_or_else(String::new, |(day, _)| day.to_owned())
 }
 
+/// All adversaries, in the order of the networks that they stand in or beside.
+fn adversaries(record: &Record) -> Vec<&AdversaryRecord> {
+    let network_of = |end: &str| {
+        record.hosts.iter().find(|h| h.name == end).map_or_else(|| end.to_owned(), |h| h.network.clone())
+    };
+    record
+        .networks
+        .iter()
+        .flat_map(|network| {
+            let beside = record.links.iter().filter(|l| network_of(&l.ends[0]) == network.name);
+            beside.flat_map(|l| &l.adversaries).chain(&network.adversaries)
+        })
+        .collect()
+}
+
 /// The strips of all clients, grouped by network, with events and adversaries over them.
 pub(super) fn strips(record: &Record) -> String {
     let mut body = String::new();
     let mut y = 34.0;
-    let adversaries: Vec<_> = record.links.iter().flat_map(|l| &l.adversaries).collect();
+    let adversaries = adversaries(record);
     for (i, adversary) in adversaries.iter().enumerate() {
         if i == 0 {
             let _ = write!(body, "<text class=\"group\" x=\"0\" y=\"{:.1}\">Adversaries</text>", y + 11.0);
@@ -194,10 +209,10 @@ fn strip(svg: &mut String, record: &Record, client: &ClientRecord, y: f64) {
 pub(super) fn class(outcome: Outcome) -> &'static str {
     match outcome {
         Outcome::Ok => "ok",
-        Outcome::DnsNxdomain | Outcome::DnsForged | Outcome::DnsRefused => "dns",
+        Outcome::DnsNxdomain | Outcome::DnsForged | Outcome::DnsRefused | Outcome::DnsBlocked => "dns",
         Outcome::DnsTimeout | Outcome::Timeout | Outcome::Unreachable => "silent",
         Outcome::Reset | Outcome::Refused | Outcome::Closed => "reset",
-        Outcome::BlockPage | Outcome::HttpError => "page",
+        Outcome::BlockPage | Outcome::Http451 | Outcome::HttpError => "page",
         Outcome::TlsCertificate | Outcome::TlsError => "tls",
         Outcome::Failed => "other",
     }
@@ -214,48 +229,82 @@ pub(super) fn latency(record: &Record) -> String {
     ) else {
         return String::new();
     };
-    let (low, high) = (least.log10().floor(), most.log10().ceil().max(least.log10().floor() + 1.0));
+    // Between round numbers: 1, 2 and 5 of each power of ten.
+    let lines = rounds(least, most);
+    let (low, high) =
+        (lines.first().copied().unwrap_or(1.0).log10(), lines.last().copied().unwrap_or(10.0).log10());
     let y = |ms: f64| 30.0 + (HEIGHT - 40.0) * (1.0 - (ms.log10() - low) / (high - low));
     let mut svg = format!(
         "<svg class=\"latency\" viewBox=\"-2 0 {} {HEIGHT}\" role=\"img\" aria-label=\"Latency\">",
         WIDTH + 4.0
     );
     axis(&mut svg, record, 24.0, HEIGHT - 8.0);
-    let mut power = low;
-    while power <= high {
-        let at = y(10_f64.powf(power));
+    for ms in lines {
+        let at = y(ms);
         let _ = write!(
             svg,
             "<path class=\"grid\" d=\"M{LEFT} {at:.1}H{WIDTH}\"/><text class=\"range\" x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{} \
              ms</text>",
             LEFT - 8.0,
             at + 4.0,
-            10_f64.powf(power)
+            ms
         );
-        power += 1.0;
     }
-    for (i, client) in record.clients.iter().enumerate() {
-        let points: Vec<(f64, f64)> = good
-            .iter()
-            .filter(|o| o.client == client.name)
-            .map(|o| (x(record, o.at_s), y(o.elapsed_ms)))
-            .collect();
-        if points.is_empty() {
-            continue;
-        }
-        let middle = median(good.iter().filter(|o| o.client == client.name).map(|o| o.elapsed_ms).collect());
+    for (i, (name, clients)) in groups(record).iter().enumerate() {
+        let mine: Vec<&&Observation> = good.iter().filter(|o| clients.contains(&o.client.as_str())).collect();
+        let middle = median(mine.iter().map(|o| o.elapsed_ms).collect());
         let _ = write!(
             svg,
             "<g class=\"series s{}\"><title>{}: median {:.1} ms</title>",
-            i % 6,
-            escape(&client.name),
+            i % COLOURS,
+            escape(name),
             middle.unwrap_or_default()
         );
-        for (x, y) in points {
+        for o in mine {
+            let (x, y) = (x(record, o.at_s), y(o.elapsed_ms));
             let _ = write!(svg, "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"2.4\"/>");
         }
         svg.push_str("</g>");
     }
     svg.push_str("</svg>");
     svg
+}
+
+/// Series that have a colour of their own.
+pub(super) const COLOURS: usize = 6;
+
+/// What the plot of latencies tells apart: clients, or their networks where there are more clients than colours. Each with
+/// the names of its clients.
+pub(super) fn groups(record: &Record) -> Vec<(&str, Vec<&str>)> {
+    let went_well =
+        |c: &ClientRecord| record.observations.iter().any(|o| o.client == c.name && o.outcome == Outcome::Ok);
+    let clients: Vec<&ClientRecord> = record.clients.iter().filter(|c| went_well(c)).collect();
+    if clients.len() <= COLOURS {
+        return clients.iter().map(|c| (c.name.as_str(), vec![c.name.as_str()])).collect();
+    }
+    let of =
+        |network: &str| clients.iter().filter(|c| c.network == network).map(|c| c.name.as_str()).collect();
+    let networks = record.networks.iter().map(|n| (n.title.as_str(), of(&n.name)));
+    networks.filter(|(_, clients): &(&str, Vec<&str>)| !clients.is_empty()).collect()
+}
+
+/// Round numbers from below the least to above the most; at least two.
+fn rounds(least: f64, most: f64) -> Vec<f64> {
+    let powers = least.log10().floor() as i32..=most.log10().ceil() as i32 + 1;
+    let all: Vec<f64> = powers.flat_map(|p| [1.0, 2.0, 5.0].map(|m| m * 10_f64.powi(p))).collect();
+    let from = all.iter().rposition(|line| *line <= least).unwrap_or(0);
+    let to = all.iter().position(|line| *line >= most).unwrap_or(from).max(from + 1);
+    all.get(from..=to).unwrap_or_default().to_vec()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_enclose_what_was_measured() {
+        assert_eq!(rounds(130.0, 1100.0), [100.0, 200.0, 500.0, 1000.0, 2000.0]);
+        assert_eq!(rounds(0.3, 0.4), [0.2, 0.5]);
+        assert_eq!(rounds(10.0, 10.0), [10.0, 20.0]);
+    }
 }

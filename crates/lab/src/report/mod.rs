@@ -19,23 +19,49 @@ pub fn write(record: &Record, from: &Path, to: &Path) -> Result<PathBuf, LabErro
     fs::create_dir_all(to).map_err(LabError::file("make", to))?;
     let page = to.join("report.html");
     fs::write(&page, html(record)).map_err(LabError::file("write", &page))?;
-    let captures = record.links.iter().filter_map(|l| l.capture.as_deref());
-    for name in captures.chain(["report.json", "network.txt"]) {
+    for name in record.captures.iter().map(String::as_str).chain(["report.json", "network.txt"]) {
         copy(&from.join(name), &to.join(name))?;
     }
-    for service in &record.services {
-        let log = from.join("services").join(&service.name).join("log.txt");
-        if log.exists() {
-            let folder = to.join("logs");
-            fs::create_dir_all(&folder).map_err(LabError::file("make", &folder))?;
-            copy(&log, &folder.join(format!("{}.txt", service.name)))?;
-        }
+    let of_services = record.services.iter().map(|service| {
+        (from.join("services").join(&service.name).join("log.txt"), format!("{}.txt", service.name))
+    });
+    let beside = |name: String| (from.join(&name), name);
+    let of_links = record.links.iter().map(|link| beside(format!("link-{}.txt", link.name)));
+    let of_routers = record
+        .networks
+        .iter()
+        .flat_map(|network| ["router", "filter"].map(|what| beside(format!("{what}-{}.txt", network.name))));
+    let logs = of_services.chain(of_links).chain(of_routers);
+    for (log, name) in logs.filter(|(log, _)| log.exists()) {
+        copy(&log, &to.join("logs").join(name))?;
+    }
+    for network in &record.networks {
+        let name = format!("filter-{}", network.name);
+        copy_folder(&from.join(&name), &to.join(&name))?;
     }
     Ok(page)
 }
 
+/// Copies a file, and makes the folder that it goes to.
 fn copy(from: &Path, to: &Path) -> Result<(), LabError> {
+    if let Some(folder) = to.parent() {
+        fs::create_dir_all(folder).map_err(LabError::file("make", folder))?;
+    }
     fs::copy(from, to).map(drop).map_err(LabError::file("write", to))
+}
+
+/// Copies a folder, if it is there, with the files in it and below.
+fn copy_folder(from: &Path, to: &Path) -> Result<(), LabError> {
+    let Ok(entries) = fs::read_dir(from) else { return Ok(()) };
+    for entry in entries.filter_map(Result::ok) {
+        let target = to.join(entry.file_name());
+        match entry.file_type() {
+            Ok(kind) if kind.is_dir() => copy_folder(&entry.path(), &target)?,
+            Ok(kind) if kind.is_file() => copy(&entry.path(), &target)?,
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// Text as it may stand in HTML, in an attribute too.

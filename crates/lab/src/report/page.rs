@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::chart::{class, clock, latency, strips};
+use super::chart::{COLOURS, class, clock, groups, latency, strips};
 use super::{escape, topology};
 use crate::record::Record;
 use crate::scenario::model::Outcome;
@@ -116,14 +116,17 @@ fn expectations(page: &mut String, record: &Record) {
         "<h2>What was expected, and what was seen</h2>\n<table class=\"verdicts\"><thead><tr><th></th><th>Client</th>\
          <th>Expected</th><th>Observed</th></tr></thead><tbody>\n",
     );
+    let mut last = "";
     for verdict in &record.expectations {
+        let client = if verdict.client == last { "" } else { verdict.client.as_str() };
+        last = &verdict.client;
         let because =
             verdict.because.as_ref().map_or(String::new(), |b| format!("<small>{}</small>", escape(b)));
         let (class, mark) = if verdict.holds { ("good", "✓") } else { ("bad", "✗") };
         let _ = writeln!(
             page,
             "<tr><td class=\"{class}\">{mark}</td><td>{}</td><td>{}{because}</td><td>{}</td></tr>",
-            escape(&verdict.client),
+            escape(client),
             escape(&verdict.expected),
             escape(&verdict.observed)
         );
@@ -133,13 +136,10 @@ fn expectations(page: &mut String, record: &Record) {
 
 fn series(page: &mut String, record: &Record) {
     page.push_str("<ul class=\"legend\">");
-    for (i, client) in record.clients.iter().enumerate() {
-        if record.observations.iter().any(|o| o.client == client.name && o.outcome == Outcome::Ok) {
-            let colour =
-                ["accent", "ok", "page", "dns", "tls", "silent"].get(i % 6).copied().unwrap_or("accent");
-            let _ =
-                write!(page, "<li><i style=\"background:var(--{colour})\"></i>{}</li>", escape(&client.name));
-        }
+    for (i, (name, _)) in groups(record).iter().enumerate() {
+        let colour =
+            ["accent", "ok", "page", "dns", "tls", "silent"].get(i % COLOURS).copied().unwrap_or("accent");
+        let _ = write!(page, "<li><i style=\"background:var(--{colour})\"></i>{}</li>", escape(name));
     }
     page.push_str("</ul>\n");
 }

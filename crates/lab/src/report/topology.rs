@@ -82,11 +82,12 @@ fn ends(a: &Card<'_>, b: &Card<'_>) -> [(f64, f64); 2] {
 
 fn line(svg: &mut String, link: &LinkRecord, a: &Card<'_>, b: &Card<'_>) {
     let [(x1, y1), (x2, y2)] = ends(a, b);
-    let bend = (x1 + x2) / 2.0;
+    // Level where the labels are, near side a, and steep behind them: so a label is beside its own card.
+    let (near, far) = (x1 + (x2 - x1) * 0.95, x1 + (x2 - x1) * 0.75);
     let class = if link.adversaries.is_empty() { "wire" } else { "wire watched" };
     let _ = write!(
         svg,
-        "<path class=\"{class}\" d=\"M{x1:.1} {y1:.1}C{bend:.1} {y1:.1} {bend:.1} {y2:.1} {x2:.1} {y2:.1}\">\
+        "<path class=\"{class}\" d=\"M{x1:.1} {y1:.1}C{near:.1} {y1:.1} {far:.1} {y2:.1} {x2:.1} {y2:.1}\">\
          <title>{}: {}</title></path>",
         escape(&link.name),
         escape(&link.properties)
@@ -95,8 +96,10 @@ fn line(svg: &mut String, link: &LinkRecord, a: &Card<'_>, b: &Card<'_>) {
 
 fn flags(svg: &mut String, link: &LinkRecord, a: &Card<'_>, b: &Card<'_>) {
     let [(x1, y1), (x2, y2)] = ends(a, b);
-    // Nearer to side a, where lines have not met yet.
-    let (x, y) = (x1 + (x2 - x1) * 0.48, y1 + (y2 - y1) * 0.44);
+    let (x, y) = match a.column == b.column {
+        true => ((x1 + x2) / 2.0, (y1 + y2) / 2.0),
+        false => ((x1 + x2) / 2.0, y1 + (y2 - y1) * 0.12),
+    };
     let labels: Vec<(String, &str)> = match (&link.middlebox, link.adversaries.as_slice()) {
         (Some(middlebox), _) => vec![(short(middlebox, 22), "pill box")],
         (None, []) => vec![(short(&link.name, 22), "pill")],
@@ -107,7 +110,7 @@ fn flags(svg: &mut String, link: &LinkRecord, a: &Card<'_>, b: &Card<'_>) {
     };
     let top = y - 11.0 * labels.len() as f64;
     for (i, (text, class)) in labels.iter().enumerate() {
-        let width = 7.0 * text.chars().count() as f64 + 18.0;
+        let width = pill_width(text);
         let y = top + 22.0 * i as f64;
         let _ = write!(
             svg,
@@ -119,6 +122,11 @@ fn flags(svg: &mut String, link: &LinkRecord, a: &Card<'_>, b: &Card<'_>) {
             escape(&link.properties)
         );
     }
+}
+
+/// A label and the room beside it.
+fn pill_width(text: &str) -> f64 {
+    7.0 * text.chars().count() as f64 + 18.0
 }
 
 fn draw_card(svg: &mut String, record: &Record, card: &Card<'_>) {
@@ -163,6 +171,27 @@ fn draw_card(svg: &mut String, record: &Record, card: &Card<'_>) {
             CARD - 12.0,
             escape(&short(&services.join(", "), room))
         );
+    }
+    // What stands in the router lies on the card's lower edge.
+    let mut x = CARD - 10.0;
+    let adversaries = card.network.adversaries.iter().map(|a| {
+        (a.kind.as_str(), a.name.as_str(), if a.enacted { "pill flag" } else { "pill flag absent" })
+    });
+    let middlebox = card.network.middlebox.iter().map(|what| (what.as_str(), what.as_str(), "pill box"));
+    for (text, title, class) in adversaries.chain(middlebox) {
+        let width = pill_width(text);
+        x -= width;
+        let _ = write!(
+            svg,
+            "<g class=\"{class}\"><rect x=\"{x:.1}\" y=\"{:.1}\" width=\"{width:.1}\" height=\"20\" rx=\"10\"/>\
+             <text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{}</text><title>{}</title></g>",
+            card.height - 10.0,
+            x + width / 2.0,
+            card.height + 4.0,
+            escape(text),
+            escape(title)
+        );
+        x -= 6.0;
     }
     svg.push_str("</g>");
 }

@@ -4,8 +4,8 @@ use std::fmt::Write;
 
 use toml::Spanned;
 
-use super::Scenario;
 use super::model::{Client, Event, Link};
+use super::{Scenario, adversary};
 
 const WIDTH: usize = 80;
 
@@ -31,6 +31,12 @@ fn topology(out: &mut String, scenario: &Scenario) {
             network.ipv4.iter().chain(&network.ipv6).map(|p| p.get_ref().to_string()).collect();
         line(out, "", &format!("{}  {}", name.get_ref(), ranges.join("  ")));
         let mut leaves: Vec<(String, String)> = Vec::new();
+        leaves.extend(
+            adversary::named(&network.adversary).map(|flag| (adversary::flag(flag), "in the router".into())),
+        );
+        if let Some(what) = network.middlebox() {
+            leaves.push((what, "in the router".into()));
+        }
         let mut hosts: Vec<_> =
             scenario.host.iter().filter(|(_, h)| h.network.get_ref() == name.get_ref()).collect();
         hosts.sort_by_key(|(name, _)| name.span().start);
@@ -101,14 +107,7 @@ pub fn describe(link: &Link) -> String {
             parts.push(format!("{} {unit}", value.get_ref()));
         }
     }
-    for table in &link.adversary {
-        let get = |key| table.get_ref().get(key).and_then(toml::Value::as_str).unwrap_or("?");
-        let off = table.get_ref().get("enabled").and_then(toml::Value::as_bool) == Some(false);
-        parts.push(format!("⚑ {} ({}{})", get("name"), get("kind"), if off { ", off at first" } else { "" }));
-    }
-    if let Some(policy) = &link.policy {
-        parts.push(format!("filter with {}", policy.get_ref()));
-    }
+    parts.extend(adversary::named(&link.adversary).map(adversary::flag));
     if let Some(program) = &link.program {
         parts.push(program.get_ref().join(" "));
     }

@@ -73,26 +73,27 @@ impl Source<'_> {
 
     /// What the TOML reader complains of, with the nearest right name where a name is wrong.
     pub(crate) fn syntax(&self, error: &toml::de::Error) -> ScenarioError {
-        let what = better(error.message());
+        let (_, what) = better(error.message());
         self.error(vec![Problem { span: error.span().unwrap_or(0..0), what }])
     }
 }
 
-/// serde's "unknown field `x`, expected one of `a`, `b`" in our words.
-fn better(message: &str) -> String {
+/// serde's "unknown field `x`, expected one of `a`, `b`" in our words, and the wrong word.
+pub(crate) fn better(message: &str) -> (Option<String>, String) {
     let (what, rest) = match message {
         m if m.starts_with("unknown field ") => ("key", m),
         m if m.starts_with("unknown variant ") => ("value", m),
-        m => return m.trim_end_matches('.').replace("missing field", "there is no key").to_owned(),
+        m => return (None, m.trim_end_matches('.').replace("missing field", "there is no key")),
     };
     let mut names = rest.split('`').skip(1).step_by(2);
     let wrong = names.next().unwrap_or_default();
     let right: Vec<&str> = names.collect();
-    match nearest(wrong, right.iter().copied()) {
+    let said = match nearest(wrong, right.iter().copied()) {
         Some(near) => format!("there is no {what} {wrong:?} here; did you mean {near:?}?"),
         None if right.is_empty() => format!("there is no {what} {wrong:?} here"),
         None => format!("there is no {what} {wrong:?} here; there are {}", right.join(", ")),
-    }
+    };
+    (Some(wrong.to_owned()), said)
 }
 
 /// "; did you mean x?" or a list of what there is.

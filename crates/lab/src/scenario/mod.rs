@@ -4,6 +4,7 @@
 //! building it. Each problem carries its line and column ([`ScenarioError`]). [`draw`] shows the topology and the timeline
 //! as text.
 
+pub(crate) mod adversary;
 pub(crate) mod check;
 pub mod draw;
 mod error;

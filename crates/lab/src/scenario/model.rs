@@ -71,6 +71,24 @@ pub struct Network {
     pub ipv4: Option<Spanned<Prefix>>,
     /// Its IPv6 range; the router has the first address.
     pub ipv6: Option<Spanned<Prefix>>,
+    /// Censors in its router: those that end connections themselves.
+    #[serde(default)]
+    pub adversary: Vec<Spanned<toml::Table>>,
+    /// Daylight's filter in its router.
+    pub filter: Option<Filter>,
+    /// A program in its router: the command.
+    pub program: Option<Spanned<Vec<String>>>,
+}
+
+/// Daylight's filter in a router, where it sees what the router passes on.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Filter {
+    /// The policy's file; relative to the scenario's folder.
+    pub policy: Name,
+    /// Further arguments of `daylight filter run`.
+    #[serde(default)]
+    pub arguments: Vec<String>,
 }
 
 /// What a network is.
@@ -131,25 +149,11 @@ pub struct Link {
     /// Whether to write its packets to a file.
     #[serde(default)]
     pub capture: bool,
-    /// A program between its two sides.
-    pub middlebox: Option<Spanned<MiddleboxKind>>,
-    /// The policy of `middlebox = "filter"`; relative to the scenario's folder.
-    pub policy: Option<Name>,
-    /// The command of `middlebox = "program"`.
+    /// A program between its two sides, which are bridged interfaces `a` and `b`: the command.
     pub program: Option<Spanned<Vec<String>>>,
-    /// Censors on it; passed on as they are.
+    /// Censors on it: those that look at packets.
     #[serde(default)]
     pub adversary: Vec<Spanned<toml::Table>>,
-}
-
-/// What stands in a link.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
-#[serde(rename_all = "kebab-case")]
-pub enum MiddleboxKind {
-    /// Daylight's filter with a policy.
-    Filter,
-    /// A program of the user's, between bridged interfaces `a` and `b`.
-    Program,
 }
 
 /// A DNS zone.
@@ -206,6 +210,9 @@ pub struct Service {
     pub plain: Option<bool>,
     /// `web`: see `plain`.
     pub tls: Option<bool>,
+    /// `web`: answer on UDP port 443, over HTTP/3, too.
+    #[serde(default)]
+    pub http3: bool,
     /// Another port than the kind's usual.
     pub port: Option<Spanned<u16>>,
     /// `program`: the command.
@@ -237,6 +244,8 @@ pub enum ServiceKind {
     UdpEcho,
     /// TCP that sends everything back.
     TcpEcho,
+    /// QUIC that sends back what each stream has sent.
+    QuicEcho,
     /// A program of the user's.
     Program,
 }
@@ -252,8 +261,14 @@ impl ServiceKind {
             Self::Ssh => "ssh",
             Self::UdpEcho => "udp-echo",
             Self::TcpEcho => "tcp-echo",
+            Self::QuicEcho => "quic-echo",
             Self::Program => "program",
         }
+    }
+
+    /// Whether it answers over UDP; else TCP. (DNS answers over both.)
+    pub fn is_udp(self) -> bool {
+        matches!(self, Self::DnsAuthoritative | Self::DnsRecursive | Self::UdpEcho | Self::QuicEcho)
     }
 
     /// The port it has unless the scenario says otherwise.
@@ -263,6 +278,7 @@ impl ServiceKind {
             Self::Mail => Some(25),
             Self::Ssh => Some(22),
             Self::UdpEcho | Self::TcpEcho => Some(7),
+            Self::QuicEcho => Some(443),
             Self::Web | Self::Program => None,
         }
     }
@@ -280,12 +296,12 @@ pub struct Client {
     pub category: Option<String>,
     /// Gets a URL: resolve, connect, TLS, HTTP.
     pub fetch: Option<Name>,
-    /// `fetch`: which HTTP to speak, `"1.1"` or `"2"` (as both agree, without it).
+    /// `fetch`: which HTTP to speak, `"1.1"`, `"2"` or `"3"` (1.1 or 2, as both agree, without it).
     pub http: Option<Name>,
     /// `fetch`: trust any certificate.
     #[serde(default)]
     pub insecure: bool,
-    /// `fetch`, `resolve`, `connect`, `ping`: IPv6 only (`6`) or IPv4 only (`4`, the default).
+    /// All but `program`: IPv6 only (`6`) or IPv4 only (`4`, the default).
     pub ip: Option<Spanned<u8>>,
     /// Asks for a name's addresses.
     pub resolve: Option<Name>,
@@ -295,6 +311,10 @@ pub struct Client {
     pub ping: Option<Name>,
     /// Opens a TCP connection: `host:port`.
     pub connect: Option<Name>,
+    /// Sends a datagram that must come back: `host:port`.
+    pub datagram: Option<Name>,
+    /// Opens a QUIC connection to a `quic-echo`, and sends something that must come back: `name:port`.
+    pub quic: Option<Name>,
     /// Runs a command; it is well if its exit status is 0.
     pub program: Option<Spanned<Vec<String>>>,
     /// From when on; without it, the start.
@@ -375,6 +395,8 @@ pub enum Outcome {
     DnsForged,
     /// The resolver refused or failed.
     DnsRefused,
+    /// The answer says that the name is blocked, and owns to it: an Extended DNS Error 15, 16 or 17 (RFC 8914).
+    DnsBlocked,
     /// No answer from the resolver.
     DnsTimeout,
     /// No way to the address, say the host or a router.
@@ -387,7 +409,10 @@ pub enum Outcome {
     Closed,
     /// Nothing came for as long as the action waits.
     Timeout,
-    /// A page came that is not the site's.
+    /// A notice came in place of the page: status 451 with the address of who blocked it (RFC 7725).
+    #[serde(rename = "http-451")]
+    Http451,
+    /// Another page came that is not the site's.
     BlockPage,
     /// The certificate isn't one of the scenario's CA.
     TlsCertificate,
@@ -401,17 +426,19 @@ pub enum Outcome {
 
 impl Outcome {
     /// All, in the order of the legend.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::Ok,
         Self::DnsNxdomain,
         Self::DnsForged,
         Self::DnsRefused,
+        Self::DnsBlocked,
         Self::DnsTimeout,
         Self::Unreachable,
         Self::Refused,
         Self::Reset,
         Self::Closed,
         Self::Timeout,
+        Self::Http451,
         Self::BlockPage,
         Self::TlsCertificate,
         Self::TlsError,
@@ -426,12 +453,14 @@ impl Outcome {
             Self::DnsNxdomain => "dns-nxdomain",
             Self::DnsForged => "dns-forged",
             Self::DnsRefused => "dns-refused",
+            Self::DnsBlocked => "dns-blocked",
             Self::DnsTimeout => "dns-timeout",
             Self::Unreachable => "unreachable",
             Self::Refused => "refused",
             Self::Reset => "reset",
             Self::Closed => "closed",
             Self::Timeout => "timeout",
+            Self::Http451 => "http-451",
             Self::BlockPage => "block-page",
             Self::TlsCertificate => "tls-certificate",
             Self::TlsError => "tls-error",
@@ -478,7 +507,7 @@ pub struct Event {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Run {
-    /// Where.
+    /// Where: a host, or a network for its router.
     pub host: Name,
     /// What.
     pub program: Spanned<Vec<String>>,
@@ -498,6 +527,14 @@ pub struct Change {
     pub rate_mbit: Option<f64>,
     /// See [`Link::queue_kb`].
     pub queue_kb: Option<f64>,
+}
+
+impl Network {
+    /// What stands in its router beside adversaries, in words.
+    pub fn middlebox(&self) -> Option<String> {
+        let filter = self.filter.as_ref().map(|filter| format!("filter with {}", filter.policy.get_ref()));
+        filter.or_else(|| self.program.as_ref().map(|program| program.get_ref().join(" ")))
+    }
 }
 
 impl Link {
@@ -527,6 +564,8 @@ impl Client {
             .or_else(|| self.resolve.as_ref().map(|n| of("resolve", n)))
             .or_else(|| self.ping.as_ref().map(|n| of("ping", n)))
             .or_else(|| self.connect.as_ref().map(|n| of("connect", n)))
+            .or_else(|| self.datagram.as_ref().map(|n| of("datagram", n)))
+            .or_else(|| self.quic.as_ref().map(|n| of("quic", n)))
             .or_else(|| self.program.as_ref().map(|p| format!("run {}", p.get_ref().join(" "))))
             .unwrap_or_default()
     }

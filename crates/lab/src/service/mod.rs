@@ -6,6 +6,7 @@
 pub(crate) mod ca;
 mod dns;
 mod own;
+mod quic;
 mod ssh;
 mod web;
 
@@ -26,6 +27,7 @@ use crate::scenario::model::{Service, ServiceKind};
 use crate::world::{Namespace, World};
 use ca::Authority;
 pub(crate) use dns::truth;
+pub(crate) use quic::{ECHO_ALPN, H3_ALPN};
 pub(crate) use web::SITE_HEADER;
 
 /// How long a service may take to answer.
@@ -53,19 +55,29 @@ pub(crate) struct Context<'a> {
 pub(crate) struct Server {
     name: String,
     kind: ServiceKind,
+    /// What it calls itself, where its protocol has servers do so.
+    called: String,
     namespace: Namespace,
     command: Option<Vec<String>>,
+    /// A QUIC server: beside the program of a site, or by itself.
+    quic: Option<quic::Config>,
     log: PathBuf,
     /// The addresses and ports that must answer.
     at: Vec<SocketAddr>,
-    /// For DNS: a name to ask for.
+    /// Those of the QUIC server.
+    at_quic: Vec<SocketAddr>,
     running: Option<Running>,
 }
 
 #[derive(Debug)]
 enum Running {
-    Program(Child),
+    Program {
+        child: Child,
+        /// It ends with the program.
+        _quic: Option<quic::Server>,
+    },
     Own(own::Server),
+    Quic(quic::Server),
 }
 
 impl Server {
@@ -84,18 +96,32 @@ impl Server {
             ServiceKind::Web => Some(web::configure(name, service, context, &folder)?),
             ServiceKind::Ssh => Some(ssh::configure(service, &folder)?),
             ServiceKind::Program => service.program.as_ref().map(|p| p.get_ref().clone()),
-            ServiceKind::Mail | ServiceKind::UdpEcho | ServiceKind::TcpEcho => None,
+            ServiceKind::Mail | ServiceKind::UdpEcho | ServiceKind::TcpEcho | ServiceKind::QuicEcho => None,
+        };
+        let quic = match service.kind.get_ref() {
+            ServiceKind::Web if service.http3 => Some(web::over_quic(context, &folder)?),
+            ServiceKind::QuicEcho => {
+                let names: Vec<String> = service.names.iter().map(|n| n.get_ref().clone()).collect();
+                let (certificate, key) = context.authority.certify(&names, &folder)?;
+                Some(quic::Config { certificate, key, speaks: quic::Speaks::Echo })
+            }
+            _ => None,
         };
         let addresses = context.addresses.get(service.host.get_ref()).cloned().unwrap_or_default();
-        let at =
-            ports_of(service).into_iter().flat_map(|p| addresses.iter().map(move |a| SocketAddr::new(*a, p)));
+        let at = |udp: bool| -> Vec<SocketAddr> {
+            let ports = ports_of(service).into_iter().filter(|port| port.udp == udp);
+            ports.flat_map(|p| addresses.iter().map(move |a| SocketAddr::new(*a, p.number))).collect()
+        };
         Ok(Self {
             name: name.to_owned(),
             kind: *service.kind.get_ref(),
+            called: service.names.first().map_or("mail.daylight.invalid", |n| n.get_ref()).to_owned(),
             namespace: world.namespace(service.host.get_ref())?.clone(),
             command,
+            at_quic: if quic.is_some() { at(true) } else { Vec::new() },
+            quic,
             log: folder.join("log.txt"),
-            at: at.collect(),
+            at: at(service.kind.get_ref().is_udp()),
             running: None,
         })
     }
@@ -105,12 +131,21 @@ impl Server {
         if self.running.is_some() {
             return Ok(());
         }
+        let failed = |e: std::io::Error| LabError::Failed {
+            what: format!("service {:?}", self.name),
+            message: e.to_string(),
+        };
+        let quic =
+            self.quic.as_ref().map(|config| quic::Server::start(config, &self.at_quic, &self.namespace));
+        let quic = quic.transpose().map_err(failed)?;
         let Some(command) = &self.command else {
-            let server =
-                own::Server::start(self.kind, &self.at, &self.namespace, &self.log).map_err(|e| {
-                    LabError::Failed { what: format!("service {:?}", self.name), message: e.to_string() }
-                })?;
-            self.running = Some(Running::Own(server));
+            self.running = Some(match quic {
+                Some(quic) => Running::Quic(quic),
+                None => Running::Own(
+                    own::Server::start(self.kind, &self.called, &self.at, &self.namespace, &self.log)
+                        .map_err(failed)?,
+                ),
+            });
             return Ok(());
         };
         let Some((program, arguments)) = command.split_first() else { return Ok(()) };
@@ -130,7 +165,7 @@ impl Server {
             },
             _ => LabError::Failed { what: program.clone(), message: e.to_string() },
         })?;
-        self.running = Some(Running::Program(child));
+        self.running = Some(Running::Program { child, _quic: quic });
         Ok(())
     }
 
@@ -142,8 +177,8 @@ impl Server {
             let asked = at.clone();
             let ready = match self.running {
                 None => return Ok(()),
-                Some(Running::Own(_)) => true,
-                Some(Running::Program(_)) => {
+                Some(Running::Own(_) | Running::Quic(_)) => true,
+                Some(Running::Program { .. }) => {
                     self.namespace.run(move || asked.iter().all(|a| answers(kind, *a))).unwrap_or(false)
                 }
             };
@@ -151,7 +186,7 @@ impl Server {
                 return Ok(());
             }
             let ended = match &mut self.running {
-                Some(Running::Program(child)) => child.try_wait().ok().flatten(),
+                Some(Running::Program { child, .. }) => child.try_wait().ok().flatten(),
                 _ => None,
             };
             if let Some(status) = ended {
@@ -181,7 +216,7 @@ impl Server {
     /// Stops it: asks first, and kills after two seconds.
     pub(crate) fn stop(&mut self) {
         match self.running.take() {
-            Some(Running::Program(mut child)) => {
+            Some(Running::Program { mut child, _quic }) => {
                 let _ = kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGTERM);
                 let end = Instant::now() + END_MAX;
                 while Instant::now() < end && matches!(child.try_wait(), Ok(None)) {
@@ -191,6 +226,7 @@ impl Server {
                 let _ = child.wait();
             }
             Some(Running::Own(server)) => server.stop(),
+            Some(Running::Quic(server)) => drop(server),
             None => {}
         }
     }

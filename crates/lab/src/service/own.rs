@@ -6,6 +6,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crate::scenario::model::ServiceKind;
@@ -24,35 +25,43 @@ const IDLE_MAX: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub(super) struct Server {
     stopped: Arc<AtomicBool>,
+    threads: Vec<JoinHandle<()>>,
 }
 
 impl Server {
-    /// Binds and starts to answer: when this returns, it does.
+    /// Binds and starts to answer: when this returns, it does. `name` is what a mail server calls itself.
     pub(super) fn start(
         kind: ServiceKind,
+        name: &str,
         at: &[SocketAddr],
         namespace: &Namespace,
         log: &Path,
     ) -> io::Result<Self> {
         let stopped = Arc::new(AtomicBool::new(false));
+        let mut threads = Vec::new();
         for &at in at {
             let stop = Arc::clone(&stopped);
             if kind == ServiceKind::UdpEcho {
                 let socket = namespace.run(move || UdpSocket::bind(at))??;
                 socket.set_read_timeout(Some(TICK))?;
-                namespace.start("echo", move || echo_datagrams(&socket, &stop))?;
+                threads.push(namespace.start("echo", move || echo_datagrams(&socket, &stop))?);
                 continue;
             }
             let listener = namespace.run(move || TcpListener::bind(at))??;
             listener.set_nonblocking(true)?;
             let log = Arc::new(File::options().create(true).append(true).open(log)?);
-            namespace.start("server", move || serve(kind, &listener, &stop, &log))?;
+            let name: Arc<str> = name.into();
+            threads.push(namespace.start("server", move || serve(kind, &name, &listener, &stop, &log))?);
         }
-        Ok(Self { stopped })
+        Ok(Self { stopped, threads })
     }
 
+    /// When this returns, its ports are free. Connections that are open are served on.
     pub(super) fn stop(self) {
         self.stopped.store(true, Ordering::Relaxed);
+        for thread in self.threads {
+            let _ = thread.join();
+        }
     }
 }
 
@@ -65,7 +74,7 @@ fn echo_datagrams(socket: &UdpSocket, stopped: &AtomicBool) {
     }
 }
 
-fn serve(kind: ServiceKind, listener: &TcpListener, stopped: &AtomicBool, log: &Arc<File>) {
+fn serve(kind: ServiceKind, name: &Arc<str>, listener: &TcpListener, stopped: &AtomicBool, log: &Arc<File>) {
     let open = Arc::new(AtomicUsize::new(0));
     while !stopped.load(Ordering::Relaxed) {
         let full = open.load(Ordering::Relaxed) >= CONNECTIONS_MAX;
@@ -74,15 +83,15 @@ fn serve(kind: ServiceKind, listener: &TcpListener, stopped: &AtomicBool, log: &
             continue;
         };
         open.fetch_add(1, Ordering::Relaxed);
-        let (open, log) = (Arc::clone(&open), Arc::clone(log));
+        let (open, log, name) = (Arc::clone(&open), Arc::clone(log), Arc::clone(name));
         std::thread::spawn(move || {
             // What goes wrong with one connection is that client's matter.
             let _ = stream
                 .set_nonblocking(false)
                 .and_then(|()| stream.set_read_timeout(Some(IDLE_MAX)))
-                .and_then(
-                    |()| if kind == ServiceKind::Mail { mail(&stream, from, &log) } else { echo(stream) },
-                );
+                .and_then(|()| {
+                    if kind == ServiceKind::Mail { mail(&stream, &name, from, &log) } else { echo(stream) }
+                });
             open.fetch_sub(1, Ordering::Relaxed);
         });
     }
@@ -99,10 +108,10 @@ fn echo(mut stream: TcpStream) -> io::Result<()> {
 }
 
 /// Takes any message, notes who sent it to whom and its size, and forgets its text.
-fn mail(stream: &TcpStream, from: SocketAddr, mut log: &File) -> io::Result<()> {
+fn mail(stream: &TcpStream, name: &str, from: SocketAddr, mut log: &File) -> io::Result<()> {
     let mut reader = BufReader::new(stream);
     let mut out = stream;
-    out.write_all(b"220 mail.daylight.invalid ESMTP\r\n")?;
+    write!(out, "220 {name} ESMTP\r\n")?;
     let (mut sender, mut recipients) = (String::new(), 0_u32);
     loop {
         let mut line = Vec::new();
@@ -113,7 +122,10 @@ fn mail(stream: &TcpStream, from: SocketAddr, mut log: &File) -> io::Result<()> 
         let verb = line.split([' ', ':']).next().unwrap_or_default().to_ascii_uppercase();
         let answer = match verb.as_str() {
             "HELO" | "NOOP" => "250 ok\r\n",
-            "EHLO" => "250-mail.daylight.invalid\r\n250-8BITMIME\r\n250 SIZE 10000000\r\n",
+            "EHLO" => {
+                write!(out, "250-{name}\r\n250-8BITMIME\r\n250 SIZE 10000000\r\n")?;
+                continue;
+            }
             "MAIL" => {
                 sender = line;
                 recipients = 0;
@@ -139,7 +151,9 @@ fn mail(stream: &TcpStream, from: SocketAddr, mut log: &File) -> io::Result<()> 
                         n => bytes += n,
                     }
                 }
-                let _ = writeln!(log, "{from} {sender} recipients={recipients} bytes={bytes}");
+                // In one piece: others write to it, too.
+                let line = format!("{from} {sender} recipients={recipients} bytes={bytes}\n");
+                let _ = log.write_all(line.as_bytes());
                 "250 taken\r\n"
             }
             "QUIT" => {

@@ -1,8 +1,8 @@
-//! Sites by nginx: HTTP/1.1 on port 80, HTTP/1.1 and HTTP/2 over TLS on 443.
+//! Sites by nginx: HTTP/1.1 on port 80, HTTP/1.1 and HTTP/2 over TLS on 443; HTTP/3 by a server of our own.
 
 use std::path::Path;
 
-use super::{Context, system_program, write};
+use super::{Context, quic, system_program, write};
 use crate::LabError;
 use crate::scenario::model::Service;
 
@@ -19,6 +19,7 @@ pub(super) fn configure(
     let (certificate, key) = context.authority.certify(&names, folder)?;
     let page = page(name, service, context)?;
     write(&folder.join("index.html"), page)?;
+    let secure = service.port.as_ref().map_or(443, |p| *p.get_ref());
     let mut listen = String::new();
     let addresses = context.addresses.get(service.host.get_ref()).cloned().unwrap_or_default();
     for address in addresses {
@@ -29,8 +30,7 @@ pub(super) fn configure(
             listen.push_str(&format!("    listen {at}80;\n"));
         }
         if service.tls != Some(false) {
-            let port = service.port.as_ref().map_or(443, |p| *p.get_ref());
-            listen.push_str(&format!("    listen {at}{port} ssl http2;\n"));
+            listen.push_str(&format!("    listen {at}{secure} ssl http2;\n"));
         }
     }
     let here = folder.display();
@@ -41,11 +41,16 @@ pub(super) fn configure(
          client_body_temp_path {here}/t1;\n  proxy_temp_path {here}/t2;\n  fastcgi_temp_path {here}/t3;\n  \
          uwsgi_temp_path {here}/t4;\n  scgi_temp_path {here}/t5;\n  server {{\n{listen}    server_name {};\n    \
          ssl_certificate {};\n    ssl_certificate_key {};\n    root {here};\n    \
-         add_header {SITE_HEADER} \"{}\" always;\n    location / {{ try_files /index.html =404; }}\n  }}\n}}\n",
+         add_header {SITE_HEADER} \"{}\" always;\n{}    location / {{ try_files /index.html =404; }}\n  }}\n}}\n",
         names.join(" "),
         certificate.display(),
         key.display(),
         context.token,
+        if service.http3 {
+            format!("    add_header alt-svc 'h3=\":{secure}\"' always;\n")
+        } else {
+            String::new()
+        },
     );
     let file = folder.join("nginx.conf");
     write(&file, text)?;
@@ -59,6 +64,15 @@ pub(super) fn configure(
         "-c".into(),
         file.display().to_string(),
     ])
+}
+
+/// The same site over HTTP/3, with the certificate and the page that [`configure`] has written.
+pub(super) fn over_quic(context: &Context<'_>, folder: &Path) -> Result<quic::Config, LabError> {
+    let page = folder.join("index.html");
+    let page = std::fs::read(&page).map_err(LabError::file("read", page))?;
+    let (certificate, key) = (folder.join("certificate.pem"), folder.join("key.pem"));
+    let speaks = quic::Speaks::Http3 { page: page.into(), token: context.token.to_owned() };
+    Ok(quic::Config { certificate, key, speaks })
 }
 
 fn page(name: &str, service: &Service, context: &Context<'_>) -> Result<Vec<u8>, LabError> {

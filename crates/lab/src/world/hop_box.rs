@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::Namespace;
 use super::middlebox::{Middlebox, Shape};
-use crate::adversary::{AdversaryConfig, Built};
+use crate::adversary::Built;
 use crate::hop::{Hop, HopConfig, Impairment};
+use crate::scenario::adversary::Placed;
 use crate::scenario::model::Link;
 
 /// What stands in the link: what was asked for, and the hop that does it now.
@@ -26,22 +26,14 @@ pub(super) struct HopBox {
     seed: u64,
 }
 
-struct Placed {
-    config: AdversaryConfig,
-    enabled: bool,
-}
-
 impl HopBox {
     /// For a link; with why an adversary can't stand in it, for each that can't.
     pub(super) fn new(namespace: Namespace, link: &Link, problems: &mut Vec<String>) -> Self {
         let mut adversaries = BTreeMap::new();
         for table in &link.adversary {
-            let mut table = table.get_ref().clone();
-            let name = table.remove("name").and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default();
-            let enabled = table.remove("enabled").and_then(|v| v.as_bool()).unwrap_or(true);
-            match placed(table) {
-                Ok(config) => _ = adversaries.insert(name, Placed { config, enabled }),
-                Err(why) => problems.push(format!("adversary {name:?} is not started: {why}")),
+            match Placed::read(table.get_ref()) {
+                Ok(placed) => _ = adversaries.insert(placed.name.clone(), placed),
+                Err(why) => problems.push(why),
             }
         }
         // The same scenario loses the same packets.
@@ -73,16 +65,6 @@ impl HopBox {
         if let Some(hop) = self.hop.take() {
             self.before.push(hop.stop().map_or_else(|e| json!({ "error": e.to_string() }), |r| json!(r)));
         }
-    }
-}
-
-/// What a table describes, if it can stand in a link that doesn't route.
-fn placed(table: toml::Table) -> Result<AdversaryConfig, String> {
-    let config = AdversaryConfig::deserialize(toml::Value::Table(table)).map_err(|e| e.to_string())?;
-    match config.build(0) {
-        Ok(Built::Packets(_)) => Ok(config),
-        Ok(_) => Err(format!("{} needs a middlebox that routes, and this link doesn't", config.kind())),
-        Err(error) => Err(error.to_string()),
     }
 }
 

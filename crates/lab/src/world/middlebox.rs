@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 use serde_json::{Value, json};
 
 use super::hop_box::HopBox;
+use super::program::Program;
 use super::{Namespace, World};
 use crate::LabError;
 use crate::scenario::model::{Change, Link};
@@ -79,6 +80,11 @@ pub trait Middlebox: fmt::Debug + Send {
     /// What it counted until now.
     fn counters(&self) -> Value;
 
+    /// What went wrong by itself, in words: asked once, at the end of the timeline.
+    fn trouble(&mut self) -> Option<String> {
+        None
+    }
+
     /// Ends it.
     fn finish(self: Box<Self>);
 }
@@ -94,8 +100,8 @@ pub fn start_middlebox(
 ) -> Result<Option<Box<dyn Middlebox>>, LabError> {
     let Some(name) = world.plan.boxes.get(&link.name()) else { return Ok(None) };
     let namespace = world.namespace(name)?.clone();
-    // A program, and a filter, stand beside the kernel's bridge; everything else is done in user space.
-    let mut bridge = if link.program.is_none() && link.policy.is_none() {
+    // A program stands beside the kernel's bridge; everything else is done in user space.
+    let mut bridge = if link.program.is_none() {
         let mut problems = Vec::new();
         let mut hop = HopBox::new(namespace, link, &mut problems);
         problems.extend(hop.restart().err());
@@ -107,15 +113,9 @@ pub fn start_middlebox(
     if let Err(why) = bridge.shape(&Shape::of(link)) {
         warnings.push(format!("link {:?}: {why}", link.name()));
     }
-    if let Some(policy) = &link.policy {
-        let policy = policy.get_ref();
-        warnings.push(format!(
-            "link {:?}: no filter is started with {policy}: a plain bridge stands in this link",
-            link.name()
-        ));
-    }
     if let Some(program) = &link.program {
-        bridge.program(program.get_ref())?;
+        let log = world.folder.join(format!("link-{}.txt", link.name()));
+        bridge.program = Some(Program::start(&bridge.namespace, program.get_ref(), &log)?);
     }
     Ok(Some(Box::new(bridge)))
 }
@@ -124,7 +124,7 @@ pub fn start_middlebox(
 #[derive(Debug)]
 pub struct Bridge {
     namespace: Namespace,
-    program: Option<std::process::Child>,
+    program: Option<Program>,
 }
 
 impl Bridge {
@@ -141,18 +141,6 @@ impl Bridge {
              link set dev a master bridge\nlink set dev b master bridge\n",
         )?;
         Ok(Self { namespace, program: None })
-    }
-
-    fn program(&mut self, command: &[String]) -> Result<(), LabError> {
-        let [program, arguments @ ..] = command else { return Ok(()) };
-        let mut started = Command::new(program);
-        started.args(arguments).stdin(Stdio::null()).stdout(Stdio::null());
-        let child = self
-            .namespace
-            .spawn(started)
-            .map_err(|e| LabError::Failed { what: program.clone(), message: e.to_string() })?;
-        self.program = Some(child);
-        Ok(())
     }
 
     /// Runs a short command in the namespace.
@@ -209,10 +197,13 @@ impl Middlebox for Bridge {
         json!({})
     }
 
+    fn trouble(&mut self) -> Option<String> {
+        self.program.as_mut()?.trouble()
+    }
+
     fn finish(mut self: Box<Self>) {
         if let Some(mut program) = self.program.take() {
-            let _ = program.kill();
-            let _ = program.wait();
+            program.end();
         }
     }
 }

@@ -9,23 +9,27 @@
 //! Interfaces are made with `ip -batch` rather than over netlink by a crate: it is one process for each namespace, takes
 //! milliseconds, and what was done lies in the run's folder as text that a person can read and repeat.
 
+mod filter;
 mod hop_box;
 mod middlebox;
 mod namespace;
 mod plan;
+mod program;
 pub mod registry;
+mod router;
 pub mod stage;
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 pub use middlebox::{Bridge, Middlebox, Shape, start_middlebox};
 pub use namespace::Namespace;
 pub use plan::Plan;
+pub use router::Router;
 
 use crate::LabError;
 use crate::scenario::Scenario;
@@ -37,6 +41,8 @@ pub struct World {
     pub plan: Plan,
     /// Its namespaces by name.
     pub namespaces: BTreeMap<String, Namespace>,
+    /// The folder of the run.
+    pub folder: PathBuf,
 }
 
 impl World {
@@ -69,7 +75,7 @@ impl World {
                 Err(_) => Err(LabError::Failed { what: "ip".into(), message: "a thread panicked".into() }),
             })
         })?;
-        Ok(Self { plan, namespaces })
+        Ok(Self { plan, namespaces, folder: folder.to_owned() })
     }
 
     /// Waits until packets pass between all networks and to each router, or for a second and a half: the kernel takes up to a

@@ -27,8 +27,9 @@ pub struct Plan {
     pub addresses: BTreeMap<String, Vec<IpAddr>>,
     /// For each link of the scenario: the namespace between its sides, if it needs one.
     pub boxes: BTreeMap<String, String>,
-    /// For each link: the namespace and interface of its side `a`, where a capture is taken.
-    pub taps: BTreeMap<String, (String, String)>,
+    /// For each link, those between hosts and their networks too: the namespace and interface of its side `a`, and of side
+    /// `b` if something stands between them. Captures are taken there.
+    pub taps: BTreeMap<String, Vec<(String, String)>>,
     /// Namespaces that route.
     pub routers: Vec<String>,
 }
@@ -42,7 +43,7 @@ fn needs_box(scenario: &Scenario, link: &Link) -> bool {
         .event
         .iter()
         .any(|e| e.cut.iter().chain(&e.mend).chain(e.change.keys()).any(|n| *n.get_ref() == name));
-    shaped || told || link.middlebox.is_some() || !link.adversary.is_empty()
+    shaped || told || link.program.is_some() || !link.adversary.is_empty()
 }
 
 impl Plan {
@@ -136,9 +137,12 @@ impl Plan {
             }
             None => veth(a, b),
         }
-        if let Some(link) = link {
-            self.taps.insert(link.name(), (a.0.to_owned(), a.1.to_owned()));
-        }
+        // Of a bare cable, both ends see the same.
+        let ends = if link.is_some_and(|l| needs_box(scenario, l)) { &[a, b][..] } else { &[a][..] };
+        let name = link.map_or_else(|| format!("{}--{}", a.0, b.0), Link::name);
+        let taps =
+            ends.iter().map(|(namespace, interface)| ((*namespace).to_owned(), (*interface).to_owned()));
+        self.taps.insert(name, taps.collect());
     }
 
     fn host(
@@ -206,7 +210,7 @@ impl Plan {
 
     /// The shortest way from each router to each other network, found by breadth first search.
     fn routes(&mut self, networks: &[(&str, &Network)], neighbours: &HashMap<&str, Vec<Neighbour<'_>>>) {
-        for (start, _) in networks {
+        for (start, own) in networks {
             let mut first: HashMap<&str, &Neighbour<'_>> = HashMap::new();
             let mut seen = HashSet::from([*start]);
             let mut queue = VecDeque::from([*start]);
@@ -219,12 +223,24 @@ impl Plan {
                     }
                 }
             }
+            // A router speaks as itself: nobody else has a way back to the addresses between routers.
+            let source = |range: &Option<Spanned<Prefix>>| {
+                range
+                    .as_ref()
+                    .and_then(|p| p.get_ref().gateway())
+                    .map_or_else(String::new, |a| format!(" src {a}"))
+            };
+            let (source4, source6) = (source(&own.ipv4), source(&own.ipv6));
             for (name, network) in networks {
                 let Some(way) = first.get(name) else { continue };
                 for prefix in network.ipv4.iter().chain(&network.ipv6).map(Spanned::get_ref) {
                     match prefix.first {
-                        IpAddr::V4(_) => self.say(start, format_args!("route add {prefix} via {}", way.four)),
-                        IpAddr::V6(_) => self.say(start, format_args!("route add {prefix} via {}", way.six)),
+                        IpAddr::V4(_) => {
+                            self.say(start, format_args!("route add {prefix} via {}{source4}", way.four));
+                        }
+                        IpAddr::V6(_) => {
+                            self.say(start, format_args!("route add {prefix} via {}{source6}", way.six));
+                        }
                     }
                 }
             }
