@@ -163,7 +163,8 @@ pub fn run<W: Witness + Send>(
     });
     ledger.count(shared.take_tally());
     let why = result.as_ref().map_or_else(ToString::to_string, |()| "it was asked to".to_owned());
-    result.and(ledger.ended(&why).map_err(FilterError::from))
+    let told = ledger.ended(&why).map_err(FilterError::from);
+    result.and(told)
 }
 
 /// Loads the policy of a filter that begins.
