@@ -83,6 +83,7 @@ fn check() -> Result<()> {
 /// Programs that tests hold Daylight against; without them, and without root, those tests say so and do nothing.
 const PACKAGES: &[&str] = &[
     "bind9-dnsutils",
+    "chromium",
     "conntrack",
     "curl",
     "dnsmasq-base",

@@ -248,6 +248,10 @@ impl Rules {
         rulings: &mut Vec<Ruling>,
         tally: &mut Tally,
     ) -> Outcome {
+        // Whatever was decided: another packet of the batch may have been the reason.
+        if packet.is_refused() {
+            return Outcome::Drop;
+        }
         let mut note = Note::unpack(packet.note());
         // It had begun under another policy.
         let before = note.epoch != self.epoch && packet.packets() > 1;
@@ -260,9 +264,6 @@ impl Rules {
             State::Rejected => return Outcome::Settled(Fate::Rejected),
             State::Limited => return self.limited(packet, note.rule, false, tally),
             State::Open | State::Asking => {}
-        }
-        if packet.is_refused() {
-            return Outcome::Drop;
         }
         if question::asks_many(packet.protocol()) {
             return self.asking(packet, note, notices, rulings, tally);
@@ -335,7 +336,8 @@ impl Rules {
         let questions: Vec<_> = packet.asked().map(|asked| Question::new(protocol, tcp, asked)).collect();
         let mut outcome = Outcome::Pass;
         for (place, mut question) in questions.into_iter().enumerate() {
-            question.waits |= tcp && (place > 0 || !packet.is_from_client());
+            // Where it can't be told for what the client would take an answer, there is none.
+            question.waits |= tcp && (place > 0 || !packet.is_from_client() || !packet.is_caught_up());
             let record = packet.record();
             let policy = Arc::clone(self.judge.policy());
             let early = Early::new(policy.fields(), &record, stage(packet));

@@ -8,10 +8,13 @@
 //! Rules go in and out by `iptables-restore` and `ip6tables-restore`, a family at a time and all or nothing. They are in chains of
 //! the filter's own; in the kernel's chains there is one jump each.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::ops::RangeInclusive;
 use std::process::{Command, Stdio};
+
+use crate::conntrack;
 
 /// Why rules could not be put into the kernel, or taken out.
 #[derive(Debug, thiserror::Error)]
@@ -178,23 +181,43 @@ impl KernelRules {
     }
 }
 
-/// Takes everything of a filter of this name out of the kernel, whatever is left of it; true if there was something.
+/// Takes everything of a filter of this name out of the kernel, whatever is left of it; true if there was something. Its
+/// verdicts are taken off the connections as well, if the kernel lets that be done and no other filter uses the same bits.
 ///
 /// # Errors
 /// If the kernel refuses.
 pub fn remove(name: &str) -> Result<bool, KernelError> {
-    let mut found = false;
+    let (mut found, mut masks, mut others) = (false, BTreeSet::new(), BTreeSet::new());
     for (save, restore_by) in [("iptables-save", PROGRAMS[0]), ("ip6tables-save", PROGRAMS[1])] {
         for table in ["raw", "filter"] {
             let rules = run(save, &["-t", table], "")?;
-            let script = removal(&rules, table, &format!("DAYLIGHT-{name}"));
+            let chain = format!("DAYLIGHT-{name}");
+            for (of, mask) in rules.lines().filter_map(saves) {
+                if of == chain {
+                    masks.insert(mask)
+                } else {
+                    others.insert(mask)
+                };
+            }
+            let script = removal(&rules, table, &chain);
             if !script.is_empty() {
                 restore(restore_by, &script)?;
                 found = true;
             }
         }
     }
+    for mask in masks.difference(&others) {
+        // Marks that stay do nothing by themselves.
+        let _ = conntrack::clear_marks(*mask);
+    }
     Ok(found)
+}
+
+/// The chain, and the bits of connections' marks, of a rule of a filter's that saves verdicts.
+fn saves(rule: &str) -> Option<(&str, u32)> {
+    let chain = rule.strip_prefix("-A ")?.split(' ').next().filter(|chain| chain.starts_with("DAYLIGHT-"))?;
+    let mask = rule.split_once("--ctmask 0x")?.1.split(' ').next()?;
+    Some((chain, u32::from_str_radix(mask, 16).ok()?))
 }
 
 /// What takes `chain`, and every jump to it, out of a table of which these are the rules.
@@ -266,6 +289,14 @@ mod tests {
             assert!(script.find(before).unwrap() < queue, "{before}");
         }
         assert!(!rules().install_script(true).contains("icmp-admin"));
+    }
+
+    #[test]
+    fn the_bits_of_a_filter_are_known_by_its_rules() {
+        let script = rules().install_script(false);
+        let found: Vec<_> = script.lines().filter_map(saves).collect();
+        assert_eq!(found, [("DAYLIGHT-test", MarkBits::default().mask())]);
+        assert_eq!(saves("-A FORWARD -j CONNMARK --save-mark --nfmask 0x1 --ctmask 0x1"), None);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! forbids it, and the reset that ends the connection which the latter answered.
 #![forbid(unsafe_code)]
 
+pub mod conntrack;
 pub mod control;
 pub mod daemon;
 pub mod decisions;

@@ -157,6 +157,12 @@ impl LivePacket<'_> {
         self.shard.flow(self.index).sides.iter().map(|side| u64::from(side.packets)).sum()
     }
 
+    /// TCP: true if its sender acknowledges with it everything that the other side was seen to send.
+    pub fn is_caught_up(&self) -> bool {
+        let other = self.shard.flow(self.index).sides[usize::from(self.is_from_client())];
+        other.next_seq().is_none_or(|next| next == self.entry.packet.tcp.ack)
+    }
+
     /// Its transport payload, as far as it was captured.
     pub fn payload(&self) -> &[u8] {
         self.chunk.payload(self.entry)

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use daylight_filter::daemon::{self, Settings};
@@ -33,6 +34,9 @@ impl Witness for Stopped {
 pub(crate) struct Filter<'a> {
     pub(crate) shared: &'a Shared,
     stopped: Stopped,
+    policy: &'a Path,
+    /// The policy is to be loaded anew.
+    reload: &'a AtomicBool,
 }
 
 impl Filter<'_> {
@@ -40,6 +44,13 @@ impl Filter<'_> {
     pub(crate) fn stopped(&self, name: &str) -> u64 {
         let stopped = self.stopped.0.lock().unwrap();
         stopped.get(name).copied().unwrap_or_default()
+    }
+
+    /// Puts another policy into force.
+    pub(crate) fn reload(&self, policy: &str) {
+        std::fs::write(self.policy, policy).unwrap();
+        self.reload.store(true, Ordering::Release);
+        wait(|| !self.reload.load(Ordering::Acquire));
     }
 }
 
@@ -74,13 +85,20 @@ pub(crate) fn with_settings(
     change(&mut settings);
     let shared = Arc::new(Shared::new(daemon::load(&path).unwrap()));
     let (mut ledger, stopped) = (ledger(net.folder.path()), Stopped::default());
+    let reload = AtomicBool::new(false);
+    let meanwhile = |ledger: &mut Ledger| {
+        if reload.load(Ordering::Acquire) {
+            daemon::reload(&path, &shared, ledger).unwrap();
+            reload.store(false, Ordering::Release);
+        }
+    };
     std::thread::scope(|scope| {
         let running =
-            scope.spawn(|| daemon::run(&settings, &shared, &mut ledger, || stopped.clone(), |_| {}));
+            scope.spawn(|| daemon::run(&settings, &shared, &mut ledger, || stopped.clone(), meanwhile));
         // Ends it also if the test fails.
         let ender = Ender(&shared);
         wait(|| running.is_finished() || run("ip6tables-save").contains("NFQUEUE"));
-        test(&Filter { shared: &shared, stopped: stopped.clone() });
+        test(&Filter { shared: &shared, stopped: stopped.clone(), policy: &path, reload: &reload });
         drop(ender);
         running.join().unwrap().unwrap();
     });

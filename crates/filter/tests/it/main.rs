@@ -3,13 +3,18 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stderr)]
 
+mod actions;
 mod evasion;
 mod filtering;
 mod gate;
+mod h3;
 mod hello;
 mod inline;
 mod kernel;
 mod ledger;
+mod lifecycle;
 mod namespace;
 mod net;
 mod raw;
+mod services;
+mod wire;

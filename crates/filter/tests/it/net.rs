@@ -51,7 +51,8 @@ impl Host {
 
     /// Starts a server, which is ended with the host. Its output goes to a file in the temporary folder.
     pub(crate) fn serve(&mut self, folder: &std::path::Path, program: &str, args: &[&str]) {
-        let log = File::create(folder.join(format!("{}-{program}.log", self.name))).unwrap();
+        let short = program.rsplit('/').next().unwrap_or(program);
+        let log = File::create(folder.join(format!("{}-{short}.log", self.name))).unwrap();
         let mut command = self.command(program);
         command
             .args(args)
@@ -122,13 +123,18 @@ impl Net {
         Self { client, server, folder: tempfile::tempdir().unwrap() }
     }
 
+    /// Makes a certificate and its key, in files of the temporary folder.
+    pub(crate) fn certify(&self) {
+        let key = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=test \
+                   -keyout key.pem -out cert.pem 2>/dev/null";
+        run(&format!("cd {} && {key}", self.folder.path().display()));
+    }
+
     /// HTTP on port 80, TLS on port 443, DNS on port 53.
     pub(crate) fn serve(&mut self) {
         let folder = self.folder.path().to_owned();
         std::fs::write(folder.join("index.html"), "the site itself\n").unwrap();
-        let key = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=test \
-                   -keyout key.pem -out cert.pem 2>/dev/null";
-        run(&format!("cd {} && {key}", folder.display()));
+        self.certify();
         std::fs::write(folder.join("nginx.conf"), NGINX).unwrap();
         self.server.serve(&folder, "nginx", &["-p", ".", "-c", "nginx.conf", "-e", "stderr"]);
         let dns = [
@@ -154,14 +160,16 @@ const NGINX: &str = r#"
 daemon off; master_process off; user root; pid nginx.pid;
 events { worker_connections 4096; }
 http {
-    log_format names '$ssl_server_name|$host|$request';
+    log_format names '$ssl_server_name|$host|$request|$status';
     access_log requests.log names;
     client_body_temp_path . ; proxy_temp_path . ; fastcgi_temp_path . ; scgi_temp_path . ; uwsgi_temp_path . ;
     server {
-        listen [::]:80 ipv6only=off; listen [::]:443 ssl http2 ipv6only=off;
+        listen [::]:80 ipv6only=off; listen [::]:443 ssl http2 ipv6only=off; listen [::]:8443 ssl ipv6only=off;
         ssl_certificate cert.pem; ssl_certificate_key key.pem;
         root .;
     }
+    # Here one can see which name was read: this one gets an alert.
+    server { listen [::]:8443 ssl; server_name blocked.example.org; ssl_reject_handshake on; }
 }
 "#;
 

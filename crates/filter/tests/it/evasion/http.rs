@@ -141,6 +141,14 @@ const WAYS: &[(&str, Way)] = &[
     }),
 ];
 
+/// On both IP versions.
+const OLD_SERVER: &str = "\
+import http.server, socket
+class Server(http.server.ThreadingHTTPServer):
+    address_family = socket.AF_INET6
+Server(('::', 8080), http.server.SimpleHTTPRequestHandler).serve_forever()
+";
+
 fn play(filter: &Filter<'_>, wire: &Wire, way: &Way, name: &str) -> Result<(), String> {
     let blocked = name == NAMES[0];
     let before = filter.stopped(NAMES[0]);
@@ -175,7 +183,7 @@ fn requests() {
     net.serve();
     // One that reads headers as they were written in 1999.
     let folder = net.folder.path().to_owned();
-    net.server.serve(&folder, "python3", &["-m", "http.server", "8080"]);
+    net.server.serve(&folder, "python3", &["-c", OLD_SERVER]);
     net.server.listens(8080);
     let wires = [false, true].map(|v6| Wire::new(&net, v6));
     let rules = rule("names", "http && hostname == \"blocked.example.org\"", "reject");
@@ -185,6 +193,8 @@ fn requests() {
     });
     let asked = std::fs::read_to_string(folder.join("requests.log")).unwrap();
     assert!(asked.contains("allowed.example.org"));
-    let blocked = asked.lines().filter(|line| line.to_lowercase().contains("blocked")).count();
-    assert_eq!(blocked, 0, "{asked}");
+    // Half a request, which is then reset, counts as a bad one.
+    let served = asked.lines().filter(|line| line.ends_with("|200"));
+    let blocked: Vec<_> = served.filter(|line| line.to_lowercase().contains("blocked")).collect();
+    assert_eq!(blocked, [""; 0]);
 }

@@ -1,10 +1,12 @@
 //! A ClientHello in pieces.
 
+use rustls::ClientConnection;
+
 use super::{NAMES, each, ensure};
 use crate::filtering::{Filter, policy, rule, with_filter};
 use crate::hello::{fetch, hello};
 use crate::namespace::entered;
-use crate::net::{Net, have};
+use crate::net::{Net, SERVER, have};
 use crate::raw::{Stream, Wire};
 
 /// A way to send a hello, in which the name begins at a place.
@@ -122,11 +124,22 @@ pub(super) fn play(
     name: &str,
     send: impl Fn(&mut Stream<'_>, &[u8], usize),
 ) -> Result<(), String> {
-    let blocked = name == NAMES[0];
     let before = filter.stopped(NAMES[0]);
     let (tls, hello) = hello(name, padding);
     let mut stream = Stream::open(wire, 443);
     send(&mut stream, &hello, find(&hello, name));
+    outcome(filter, stream, tls, name, before)
+}
+
+/// Whether it went as it should: the blocked name's hello is stopped, and nothing else is.
+fn outcome(
+    filter: &Filter<'_>,
+    mut stream: Stream<'_>,
+    tls: ClientConnection,
+    name: &str,
+    before: u64,
+) -> Result<(), String> {
+    let blocked = name == NAMES[0];
     if blocked {
         let seen = stream.wait(|stream| filter.stopped(name) > before || !stream.got.is_empty());
         stream.settle();
@@ -157,4 +170,99 @@ fn hello_in_pieces() {
             });
         },
     );
+}
+
+const RULE: &str = "tls && hostname == \"blocked.example.org\"";
+
+/// Data on a SYN is the server's to take; this one, as most, does not.
+#[test]
+fn hello_on_the_syn() {
+    if !have(&["nginx", "openssl", "dnsmasq", "ss", "ping"]) || !entered("evasion::tls::hello_on_the_syn") {
+        return;
+    }
+    let mut net = Net::new();
+    net.serve();
+    let wires = [false, true].map(|v6| Wire::new(&net, v6));
+    with_filter(&net, &policy(&rule("names", RULE, "drop")), |filter| {
+        let other = |name: &str| NAMES[usize::from(name == NAMES[0])].to_owned();
+        // What comes on the SYN: the same as after it, or the other name's hello, which nobody reads.
+        let ways: [(&str, fn(String, String) -> String); 2] =
+            [("the same again", |name, _| name), ("another name", |_, other| other)];
+        each(ways.into_iter(), &wires, |wire, way, name| {
+            let before = filter.stopped(NAMES[0]);
+            let (tls, real) = hello(name, 0);
+            let (_, mut on_syn) = hello(&way(name.to_owned(), other(name)), 0);
+            if way(name.to_owned(), other(name)) == name {
+                on_syn.clone_from(&real);
+            }
+            let stream = Stream::with_data_on_syn(wire, 443, &on_syn);
+            stream.send(0, &real);
+            outcome(filter, stream, tls, name, before)
+        });
+    });
+}
+
+/// Two segments say different things in the same place, and which of them counts depends on who reads them: whatever the server reads, it is
+/// what the filter has read.
+#[test]
+fn contradictions() {
+    if !have(&["nginx", "openssl", "dnsmasq", "ss", "ping"]) || !entered("evasion::tls::contradictions") {
+        return;
+    }
+    let mut net = Net::new();
+    net.serve();
+    let wires = [false, true].map(|v6| Wire::new(&net, v6));
+    // What the server says to two names in one place, one of which comes last and is longer.
+    let answer = |wire: &Wire| {
+        let (_, real) = hello(NAMES[0], 0);
+        let at = find(&real, NAMES[0]);
+        let mut stream = Stream::open(wire, 8443);
+        stream.send(at, &NAMES[1].as_bytes()[..12]);
+        stream.send(at, &real[at..]);
+        stream.send(0, &real[..at]);
+        for _ in 0..5 {
+            stream.settle();
+            stream.send(at, &real[at..]);
+        }
+        stream.got.first().copied()
+    };
+    const ALERT: u8 = 21;
+    for wire in &wires {
+        assert_eq!(answer(wire), Some(ALERT), "without a filter, {} reads the longer one", wire.to);
+    }
+    with_filter(&net, &policy(&rule("names", RULE, "drop")), |_| {
+        for wire in &wires {
+            assert_ne!(answer(wire), Some(ALERT), "{} has read the name", wire.to);
+        }
+    });
+}
+
+#[test]
+fn spellings() {
+    let needed = ["nginx", "openssl", "dnsmasq", "ss", "timeout"];
+    if !have(&needed) || !entered("evasion::tls::spellings") {
+        return;
+    }
+    let mut net = Net::new();
+    net.serve();
+    with_filter(&net, &policy(&rule("names", RULE, "reject")), |filter| {
+        let spellings: [fn(&str) -> String; 3] =
+            [str::to_uppercase, |name| format!("{name}."), |name| format!("{}.", name.replace('e', "E"))];
+        for (server, spelling) in
+            SERVER.iter().flat_map(|server| spellings.map(|spelling| (server, spelling)))
+        {
+            let server = if server.contains(':') { format!("[{server}]") } else { (*server).to_owned() };
+            for name in NAMES {
+                let before = filter.stopped(NAMES[0]);
+                let ask = "(printf 'GET /index.html HTTP/1.0\r\n\r\n'; sleep 1)";
+                let spelled = spelling(name);
+                let client =
+                    format!("timeout 20 openssl s_client -quiet -servername {spelled} -connect {server}:443");
+                let page = net.client.sh(&format!("{ask} | {client}")).stdout;
+                let page = String::from_utf8_lossy(&page).into_owned();
+                assert_eq!(page.contains("the site itself"), name == NAMES[1], "{spelled}, {server}: {page}");
+                assert_eq!(filter.stopped(NAMES[0]) - before, u64::from(name == NAMES[0]), "{spelled}");
+            }
+        }
+    });
 }

@@ -130,20 +130,37 @@ pub const PROTOCOL: Protocol = Protocol {
 };
 
 macro_rules! methods {
-    ($($method:literal)*) => { &[Pattern::tcp().min(9).starts(b"HTTP/1."), $(Pattern::tcp().starts($method)),*] };
+    ($($method:literal)*) => { &[
+        Pattern::tcp().min(9).starts(b"HTTP/1."), Pattern::tcp().starts(b"\r\n"), Pattern::tcp().starts(b"\n"), $(Pattern::tcp().starts($method)),*
+    ] };
 }
 
-/// A response, and one for each of [`message::METHODS`].
+/// A response, an empty line, and one for each of [`message::METHODS`].
 const PATTERNS: &[Pattern] = methods! {
     b"GET " b"POST " b"HEAD " b"PUT " b"DELETE " b"OPTIONS " b"CONNECT " b"TRACE " b"PATCH " b"PROPFIND " b"PROPPATCH " b"MKCOL "
     b"COPY " b"MOVE " b"LOCK " b"UNLOCK " b"REPORT " b"SEARCH " b"MKCALENDAR " b"ACL " b"CHECKOUT " b"MERGE " b"MKACTIVITY "
     b"NOTIFY " b"SUBSCRIBE " b"UNSUBSCRIBE " b"RPC_IN_DATA " b"RPC_OUT_DATA " b"BITS_POST " b"CCM_POST " b"PURGE " b"POLL "
 };
 
+/// Line ends before a request; a message is not looked for behind more.
+const EMPTY_BYTES_MAX: usize = 64;
+
 /// A request target that is longer than what there is to see counts if it has this many bytes and is a path.
 const LONG_TARGET_BYTES: usize = 1024;
 
 fn identify(p: &Probe<'_>) -> Verdict {
+    // Servers ignore empty lines before a request line (RFC 9112 §2.2), so they must not hide it.
+    let empty = p.payload.iter().take_while(|b| matches!(b, b'\r' | b'\n')).count();
+    if empty > 0 {
+        return match p.payload.get(empty..) {
+            _ if empty > EMPTY_BYTES_MAX => Verdict::No,
+            None | Some([]) => Verdict::Need(empty + 1),
+            Some(payload) => match identify(&Probe { payload, ..*p }) {
+                Verdict::Need(n) => Verdict::Need(n + empty),
+                said => said,
+            },
+        };
+    }
     if p.payload.starts_with(b"HTTP/1.") {
         // Up to the blank after the status.
         let Some(line) = p.payload.get(..13) else { return Verdict::Need(13) };
