@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use daylight_policy::audit::{AuditError, HostName, Label, Log, Standing, Timestamp};
+use daylight_policy::audit::{Action, AuditError, HostName, Label, Log, Standing, Timestamp};
 use daylight_policy::{Policy, Rule};
 
 use super::Site;
@@ -31,21 +31,25 @@ pub(super) fn answer(site: &Site, view: &View, asked: AskedHost, now: Timestamp)
     let matching: Vec<(Label, Label)> = said.rules.keys().chain(&said.at_other_hours).cloned().collect();
     let answer = view.history.answer(host, now, &matching);
     let mut rules: Vec<FindingDoc> = Vec::new();
-    let mut open_rules = Vec::new();
+    let (mut open_rules, mut general_rules) = (Vec::new(), Vec::new());
     for finding in &answer.findings {
         let id = (finding.rule.policy.clone(), finding.rule.rule.clone());
         let (cover, entry) = said.rules.get(&id).cloned().unzip();
+        let has_stopped_it = finding.stopped.is_some();
         let relation = match cover {
-            Some(Cover::Depends) if said.judged.is_none() && finding.stopped.is_none() => {
+            Some(Cover::Open | Cover::General) if !has_stopped_it => {
+                let acts = finding.rule.action.blocks() || finding.rule.action == Action::Limit;
+                let group = if cover == Some(Cover::Open) { &mut open_rules } else { &mut general_rules };
                 // Nothing is open about one that is over.
-                if finding.standing == Standing::InForce {
-                    open_rules.push(RuleDoc::of(finding, view, now));
+                if acts && finding.standing == Standing::InForce {
+                    group.push(RuleDoc::of(finding, view, now).brief());
                 }
                 continue;
             }
             // It stopped the host, and nothing is known that would say otherwise.
-            _ if said.judged.is_none() => Relation::Covers,
-            Some(cover) => cover.into(),
+            Some(Cover::Yes | Cover::Open) => Relation::Covers,
+            Some(Cover::Depends | Cover::General) => Relation::Depends,
+            Some(Cover::Overruled) => Relation::Overruled,
             None if said.at_other_hours.contains(&id) => Relation::AtOtherHours,
             None => Relation::Stopped,
         };
@@ -61,6 +65,7 @@ pub(super) fn answer(site: &Site, view: &View, asked: AskedHost, now: Timestamp)
         ways: said.judged.map(|judged| ways(&judged, view)).unwrap_or_default(),
         rules,
         open_rules,
+        general_rules,
         log: LogDoc::of(view, &site.settings.key, site.settings.stale_after, now),
         proofs: Vec::new(),
         proof_error: None,
@@ -98,9 +103,12 @@ fn verdict(view: &View, said: &Said, rules: &[FindingDoc], open: &[RuleDoc]) -> 
     if matches!(view.board.running, Some(super::board::Running::Stopped { .. })) {
         return Verdict::FilterStopped;
     }
+    let blocks = |relation: Relation| rules.iter().any(|rule| rule.blocks() && rule.relation == relation);
     let Some(judged) = &said.judged else {
-        return if rules.iter().any(FindingDoc::blocks) {
+        return if blocks(Relation::Covers) {
             Verdict::Blocked
+        } else if blocks(Relation::Depends) {
+            Verdict::Depends
         } else if open.iter().any(|rule| rule.action.blocks()) {
             Verdict::Unknown
         } else {
@@ -112,7 +120,7 @@ fn verdict(view: &View, said: &Said, rules: &[FindingDoc], open: &[RuleDoc]) -> 
         |(way, fate, _): &(Way, Fate, Option<usize>)| *way != Way::Other && *fate == Fate::Blocked;
     if judged.ways.iter().any(is_blocked) {
         Verdict::Blocked
-    } else if has(Fate::Depends) || has(Fate::Blocked) {
+    } else if has(Fate::Depends) || has(Fate::Blocked) || blocks(Relation::Depends) {
         Verdict::Depends
     } else if has(Fate::Limited) {
         Verdict::Limited

@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::board::{PolicyInForce, Refused, Running};
 use super::follow::{Audit, TroubleKind, View};
 use super::subject::AskedHost;
-use super::would::{Cover, Fate, Way};
+use super::would::{Fate, Way};
 
 /// What a path's segment holds as it is (RFC 3986 §2.3).
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
@@ -168,7 +168,7 @@ impl RuleDoc {
     }
 
     /// The same without the hours.
-    fn brief(mut self) -> Self {
+    pub(super) fn brief(mut self) -> Self {
         self.hours.clear();
         self
     }
@@ -276,19 +276,12 @@ pub(super) enum Relation {
     Covers,
     /// It covers some connections to it.
     Depends,
+    /// It covers the host, but another rule goes before it.
+    Overruled,
     /// It covers the host at other hours than now.
     AtOtherHours,
     /// It would not stop it now, and did.
     Stopped,
-}
-
-impl From<Cover> for Relation {
-    fn from(cover: Cover) -> Self {
-        match cover {
-            Cover::Yes => Self::Covers,
-            Cover::Depends => Self::Depends,
-        }
-    }
 }
 
 /// A rule that concerns a host.
@@ -352,6 +345,9 @@ pub(super) struct AnswerDoc {
     /// Rules in force of which the log alone doesn't say whether they name it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) open_rules: Vec<RuleDoc>,
+    /// Rules in force that stop or slow down by other things than names: they may concern connections to any host.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) general_rules: Vec<RuleDoc>,
     pub(super) log: LogDoc,
     /// For every entry that the answer rests on.
     pub(super) proofs: Vec<ProofDoc>,

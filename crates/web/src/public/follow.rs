@@ -169,6 +169,10 @@ fn settle(
     let before = {
         let mut view = shared.write();
         let known = of(&mut view);
+        // That two histories were signed stays so, whichever of them is shown again.
+        if known.as_ref().is_some_and(|known| known.kind == TroubleKind::Split) {
+            return;
+        }
         if let (Some(new), Some(known)) = (&mut new, &*known)
             && new.kind == known.kind
         {

@@ -118,14 +118,19 @@ fn reads_host(program: Option<&Program>) -> bool {
     program.is_some_and(|program| program.field_names().any(|name| HOST_FIELDS.contains(&name)))
 }
 
-/// What a rule of the policy has to do with a host.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
+/// What a rule has to do with a host. Of several ways to it the greatest counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Cover {
+    /// It goes by other things than names, and may apply to connections to any host.
+    General,
+    /// Its lists decide that, and nobody knows them.
+    Open,
+    /// It would apply, if another rule did not go before it.
+    Overruled,
+    /// It applies to some connections to the host.
+    Depends,
     /// It applies to the host.
     Yes,
-    /// It applies to some connections to it.
-    Depends,
 }
 
 /// What becomes of a way to a host.
@@ -153,8 +158,8 @@ pub(super) struct Judged {
     pub(super) at_other_hours: Vec<usize>,
 }
 
-/// Judges a host by a policy. Rules that do not ask for names and whose conditions the name does not settle are left out:
-/// they are about other things.
+/// Judges a host by a policy. Rules that do not ask for names and whose conditions the name does not settle
+/// ([`Cover::General`]) have no part in what becomes of the host: they are about other things.
 pub(super) fn judge(policy: &Policy, host: &HostName, now_ns: i64) -> Judged {
     let (in_force, _) = policy.in_force(now_ns);
     let mut order: Vec<(usize, &Rule)> =
@@ -174,18 +179,27 @@ pub(super) fn judge(policy: &Policy, host: &HostName, now_ns: i64) -> Judged {
         let mut open = Vec::new();
         for &(at, rule) in &order {
             let program = rule.condition.program();
+            let verdict = rule.action.verdict();
+            let is_late = decided.is_some() && verdict.is_some();
             let cover = match holds(program, host, way) {
+                Some(true) if is_late => Cover::Overruled,
                 Some(true) => Cover::Yes,
-                None if reads_host(program) => Cover::Depends,
+                None if reads_host(program) => {
+                    if is_late {
+                        Cover::Overruled
+                    } else {
+                        Cover::Depends
+                    }
+                }
+                None if !is_late => Cover::General,
                 None | Some(false) => continue,
             };
             if let Some(known) = covers.get_mut(at) {
-                *known = if cover == Cover::Yes { Some(cover) } else { known.or(Some(cover)) };
+                *known = (*known).max(Some(cover));
             }
-            let Some(verdict) = rule.action.verdict() else { continue };
-            match cover {
-                Cover::Yes if decided.is_none() => decided = Some((fate(verdict), at)),
-                Cover::Depends if decided.is_none() => open.push((fate(verdict), at)),
+            match (cover, verdict) {
+                (Cover::Yes, Some(verdict)) => decided = Some((fate(verdict), at)),
+                (Cover::Depends, Some(verdict)) => open.push((fate(verdict), at)),
                 _ => {}
             }
         }
@@ -255,15 +269,16 @@ impl ToldCondition {
     pub(super) fn cover(&self, host: &HostName) -> Option<Cover> {
         let program = match self {
             Self::Always => return Some(Cover::Yes),
-            Self::Lists { names: false } => return None,
-            Self::Lists { names: true } | Self::Unknown => return Some(Cover::Depends),
+            Self::Lists { names: false } => return Some(Cover::General),
+            Self::Lists { names: true } | Self::Unknown => return Some(Cover::Open),
             Self::Plain(program) => Some(program),
         };
         let ways = Way::ALL.map(|way| holds(program, host, way));
         if ways.contains(&Some(true)) {
             Some(Cover::Yes)
         } else {
-            (ways.contains(&None) && reads_host(program)).then_some(Cover::Depends)
+            let cover = if reads_host(program) { Cover::Depends } else { Cover::General };
+            ways.contains(&None).then_some(cover)
         }
     }
 }
@@ -319,6 +334,8 @@ mod tests {
         let first = policy("first", &rules);
         assert_eq!(fates(&first, "www.worse.example"), [Passes; 3]);
         assert_eq!(fates(&first, "x.worse.example"), [Blocked; 3]);
+        let judged = judge(&first, &HostName::new("www.worse.example").unwrap(), 0);
+        assert_eq!(judged.rules, [(0, Cover::Yes), (1, Cover::Overruled)]);
         assert_eq!(fates(&policy("all", &rules), "www.worse.example"), [Blocked; 3]);
     }
 
@@ -349,7 +366,7 @@ mod tests {
         let policy = policy("first", &rules);
         assert_eq!(fates(&policy, "good.example"), [Passes; 3]);
         let judged = judge(&policy, &HostName::new("good.example").unwrap(), 0);
-        assert_eq!(judged.rules, []);
+        assert_eq!(judged.rules, [(0, Cover::General), (1, Cover::General), (2, Cover::General)]);
     }
 
     #[test]
@@ -388,11 +405,11 @@ mod tests {
             ("hostname == \"evil.example\"", Some(Cover::Yes)),
             ("dns.query == \"evil.example\"", Some(Cover::Yes)),
             ("hostname == \"other.example\"", None),
-            ("hostname in $bad or dns.query in $bad", Some(Cover::Depends)),
-            ("dst_ip in $bad-addresses", None),
+            ("hostname in $bad or dns.query in $bad", Some(Cover::Open)),
+            ("dst_ip in $bad-addresses", Some(Cover::General)),
             ("hostname contains \"evil\" and src_port > 1024", Some(Cover::Depends)),
-            ("protocol == \"telnet\"", None),
-            ("of a later version", Some(Cover::Depends)),
+            ("protocol == \"telnet\"", Some(Cover::General)),
+            ("of a later version", Some(Cover::Open)),
         ] {
             assert_eq!(ToldCondition::read(condition).cover(&host), cover, "{condition}");
         }

@@ -116,10 +116,32 @@ fn the_policy_tells_of_hosts_that_nobody_tried() {
     let allowed = page.about("chess.games.example");
     assert_eq!(allowed["verdict"], "not-blocked", "the exception goes before: {allowed:#}");
     assert_eq!(allowed["ways"][1]["rule"], "/rule/school/chess-club");
+    assert_eq!(
+        (&allowed["rules"][1]["rule"], &allowed["rules"][1]["relation"]),
+        (&"no-games".into(), &"overruled".into())
+    );
+    let shown = page.get("/is-blocked?host=chess.games.example");
+    assert!(shown.text().contains("another rule goes before it") && !shown.text().contains("Stopped so far"));
     let depends = page.about("relay.example");
     assert_eq!(depends["verdict"], "depends", "{depends:#}");
     assert_eq!(page.about("other.example")["verdict"], "not-blocked");
-    assert!(page.about("other.example")["rules"].as_array().unwrap().is_empty());
+    let other = page.about("other.example");
+    assert!(other["rules"].as_array().unwrap().is_empty());
+    assert_eq!(other["general_rules"][0]["rule"], "old-protocols", "it may concern connections to any site");
+}
+
+#[test]
+fn what_was_stopped_by_other_things_than_its_name_depends() {
+    let (mut filter, path) = Filter::with_policy(POLICY, "games.example\n");
+    filter.append(&[totals(now(), "old-protocols", host("telnet.example"), 2)]);
+    let page = filter.page();
+    let answer = page.about("telnet.example");
+    assert_eq!((&answer["verdict"], &answer["rules"][0]["relation"]), (&"depends".into(), &"depends".into()));
+    let mut settings = filter.settings();
+    settings.policy = Some(path);
+    let page = crate::common::Running::start(settings);
+    page.until("the policy is read", |page| page.about("games.example")["basis"] == "policy");
+    assert_eq!(page.about("telnet.example")["verdict"], "depends");
 }
 
 #[test]

@@ -112,7 +112,7 @@ fn a_changed_key_is_followed() {
 
 #[test]
 fn a_history_that_was_written_anew_is_a_split_view_with_evidence() {
-    let filter = filter();
+    let mut filter = filter();
     let page = filter.page();
     // The operator's own key signs another history of the same length and more.
     let kept = filter.folder.path().join("key-copy");
@@ -137,9 +137,15 @@ fn a_history_that_was_written_anew_is_a_split_view_with_evidence() {
     let evidence: SplitView = page.get("/split-view").text().parse().unwrap();
     evidence.verify(&filter.key).unwrap();
     assert_eq!(page.about("games.example")["verdict"], "blocked", "what was verified first is what is shown");
-    // Keeps the writer until here: its folder is that of the log that was put away.
-    assert_eq!(filter.writer.len(), 4);
-    filter.folder.close().unwrap();
+    // The first history is put back. That the second was signed stays true.
+    fs::rename(filter.log(), &other).unwrap();
+    fs::rename(filter.folder.path().join("old-log"), filter.log()).unwrap();
+    filter.append(&[totals(now(), "no-games", host("late.example"), 1)]);
+    page.until_entries(5);
+    assert_eq!(
+        (page.json("/status").1["state"].as_str(), page.get("/split-view").status),
+        (Some("split"), 200)
+    );
 }
 
 #[test]

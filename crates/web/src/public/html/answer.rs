@@ -42,11 +42,22 @@ pub(in super::super) fn page(frame: &Frame, doc: &AnswerDoc) -> Markup {
                 ul.list { @for finding in &others { (other(finding)) } }
             }
         }
+        @if !doc.general_rules.is_empty() {
+            section {
+                h2 { "Rules about other things" }
+                p { "These go by other things than names, such as addresses or protocols, and may stop single connections to any site." }
+                ul.list {
+                    @for rule in &doc.general_rules {
+                        li { (parts::action(rule.action)) " " a href=(rule.url) { (rule.rule) } ": " (rule.reason) }
+                    }
+                }
+            }
+        }
         @if !doc.open_rules.is_empty() {
             section {
                 h2 { "Rules that may name it" }
                 p {
-                    "These rules go by lists or by more than the name. The log alone does not tell whether they would stop this site, only \
+                    "These rules go by lists. The log alone does not tell whether they would stop this site, only \
                      that they have not done so up to now."
                 }
                 ul.list {
@@ -88,6 +99,10 @@ fn explained(doc: &AnswerDoc) -> Markup {
             Verdict::Depends => "Whether the filter stops it depends on more than the name: how it is reached, from where, or with what.",
             Verdict::Limited => "The filter lets it through at a limited rate.",
             Verdict::NotBlocked if at_other_hours(doc) => "At other hours a rule stops it. Which hours, you find below.",
+            Verdict::NotBlocked if doc.basis == Basis::Policy && !doc.general_rules.is_empty() => {
+                "No rule of this filter stops it by its name. There are rules about other things, below. If it does not open, the trouble \
+                 is more likely elsewhere: the site itself, your device, or another network on the way."
+            }
             Verdict::NotBlocked if doc.basis == Basis::Policy => {
                 "No rule of this filter stops it. If it does not open, the trouble is elsewhere: the site itself, your device, or another \
                  network on the way."
@@ -162,6 +177,7 @@ fn other(finding: &FindingDoc) -> Markup {
                 @match (finding.relation, rule.is_in_force()) {
                     (Relation::Stopped, true) => "it has stopped this site, and would not do so now",
                     (_, false) => "no longer in force",
+                    (Relation::Overruled, true) => "another rule goes before it",
                     (Relation::AtOtherHours, true) => "at other hours",
                     (Relation::Depends, true) => "for some connections",
                     (Relation::Covers, true) if matches!(rule.action, Action::Log) => "written down, and let through",
