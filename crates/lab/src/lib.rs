@@ -16,6 +16,7 @@ mod error;
 pub mod expect;
 pub mod hop;
 mod play;
+mod player;
 pub mod record;
 pub mod report;
 mod run;

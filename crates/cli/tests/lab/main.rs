@@ -125,6 +125,38 @@ fn mistakes_are_shown_where_they_are() {
         ("\"DURATION\"", "\"3 weeks\"", "3:12:", "use ms, s, min or h"),
         ("connect = \"server:7\"", "connect = \"server\"", "21:11:", "needs a port"),
         ("network = \"abroad\"", "network = \"abroad\"\nipv4 = \"10.3.0.1\"", "12:8:", "outside 10.2.0.0/24"),
+        ("connect = \"server:7\"", "quic = \"server\"", "21:8:", "needs a port"),
+        (
+            "connect = \"server:7\"",
+            "fetch = \"http://10.2.0.10/\"\nhttp = \"3\"",
+            "22:8:",
+            "never without TLS",
+        ),
+        ("kind = \"tcp-echo\"", "kind = \"tcp-echo\"\nhttp3 = true", "16:8:", "goes with kind = \"web\""),
+        (
+            "[service",
+            "[[link.adversary]]\nname = \"x\"\nkind = \"throttel\"\n[service",
+            "17:9:",
+            "\"throttle\"",
+        ),
+        (
+            "[service",
+            "[[link.adversary]]\nname = \"x\"\nkind = \"quic-drop\"\nsin = []\n[service",
+            "18:1:",
+            "did you mean \"sni\"?",
+        ),
+        (
+            "[service",
+            "[[link.adversary]]\nname = \"x\"\nkind = \"http-proxy\"\n[service",
+            "15:1:",
+            "write it under [[network.NAME.adversary]]",
+        ),
+        (
+            "[host.client]",
+            "[[network.abroad.adversary]]\nname = \"x\"\nkind = \"quic-drop\"\nversions = [1]\n[host.client]",
+            "8:1:",
+            "write it under the [[link]]",
+        ),
     ] {
         std::fs::write(&path, SMALL.replace(from, to).replace("DURATION", "1 s").replace("OUTCOME", "ok"))
             .unwrap();
