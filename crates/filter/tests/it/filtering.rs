@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use daylight_filter::daemon::{self, Settings};
 use daylight_filter::gate::{Ruling, Witness};
@@ -18,10 +19,24 @@ use crate::net::{Net, wait};
 
 /// Flows and questions stopped so far, by the name that was asked for.
 #[derive(Clone, Default)]
-struct Stopped(Arc<Mutex<BTreeMap<String, u64>>>);
+struct Stopped(Arc<Mutex<BTreeMap<String, u64>>>, Arc<AtomicBool>);
+
+/// A decision about this name is a fault of the filter's.
+pub(crate) const FAULTY: &str = "faulty.example.org";
+/// A decision about this name takes some seconds.
+pub(crate) const SLOW: &str = "slow.example.org";
 
 impl Witness for Stopped {
     fn ruled(&mut self, _: &Policy, ruling: Ruling) {
+        match ruling.asked.as_deref() {
+            Some(FAULTY) => panic!("as the test wants it"),
+            Some(SLOW) => {
+                self.1.store(true, Ordering::Release);
+                std::thread::sleep(Duration::from_secs(8));
+                self.1.store(false, Ordering::Release);
+            }
+            _ => {}
+        }
         if matches!(ruling.verdict, Verdict::Drop | Verdict::Reject) {
             let hostname = ruling.record.text(common::HOSTNAME).map(str::to_owned);
             let name = ruling.asked.or(hostname).unwrap_or_default();
@@ -47,6 +62,11 @@ impl Filter<'_> {
     }
 
     /// Puts another policy into force.
+    /// True while a decision takes its time.
+    pub(crate) fn is_slow(&self) -> bool {
+        self.stopped.1.load(Ordering::Acquire)
+    }
+
     pub(crate) fn reload(&self, policy: &str) {
         std::fs::write(self.policy, policy).unwrap();
         self.reload.store(true, Ordering::Release);

@@ -5,6 +5,7 @@
 
 mod actions;
 mod evasion;
+mod faults;
 mod filtering;
 mod gate;
 mod h3;
