@@ -89,6 +89,37 @@ impl RawSocket {
     /// # Errors
     /// If there is no such interface, or without the right to open packet sockets (`CAP_NET_RAW`).
     pub fn open(interface: &str) -> io::Result<Self> {
+        let (this, _) = Self::bound(interface, &[PACKET_IGNORE_OUTGOING])?;
+        Ok(this)
+    }
+
+    /// Opens a socket on an interface that is to be listened to: it also takes frames that are for others, and those that
+    /// the machine itself sends there.
+    ///
+    /// # Errors
+    /// As [`RawSocket::open`].
+    pub fn listening(interface: &str) -> io::Result<Self> {
+        let (this, index) = Self::bound(interface, &[])?;
+        // SAFETY: all-zero bytes are a valid `packet_mreq`.
+        let mut member: libc::packet_mreq = unsafe { zeroed() };
+        member.mr_ifindex = index;
+        member.mr_type = libc::PACKET_MR_PROMISC as u16;
+        // SAFETY: the pointer is to a `packet_mreq` of that size, which lives through the call. The kernel takes the mode
+        // back when the socket is closed.
+        check(unsafe {
+            libc::setsockopt(
+                this.fd.as_raw_fd(),
+                libc::SOL_PACKET,
+                libc::PACKET_ADD_MEMBERSHIP,
+                (&raw const member).cast(),
+                length::<libc::packet_mreq>(),
+            )
+        })?;
+        Ok(this)
+    }
+
+    /// A socket with these options, bound to an interface, of which the number comes with it.
+    fn bound(interface: &str, options: &[c_int]) -> io::Result<(Self, c_int)> {
         let name =
             CString::new(interface).map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "interface"))?;
         // SAFETY: `name` is a string that ends with NUL, and lives through the call.
@@ -104,7 +135,9 @@ impl RawSocket {
         // SAFETY: `socket` has just given this descriptor to us alone.
         let this = Self { fd: unsafe { OwnedFd::from_raw_fd(fd) } };
         this.set(libc::SOL_PACKET, libc::PACKET_VNET_HDR, 1)?;
-        this.set(libc::SOL_PACKET, PACKET_IGNORE_OUTGOING, 1)?;
+        for option in options {
+            this.set(libc::SOL_PACKET, *option, 1)?;
+        }
         for (forced, plain) in
             [(libc::SO_RCVBUFFORCE, libc::SO_RCVBUF), (libc::SO_SNDBUFFORCE, libc::SO_SNDBUF)]
         {
@@ -122,7 +155,7 @@ impl RawSocket {
         check(unsafe {
             libc::bind(this.fd.as_raw_fd(), (&raw const address).cast(), length::<libc::sockaddr_ll>())
         })?;
-        Ok(this)
+        Ok((this, index))
     }
 
     fn set(&self, level: c_int, option: c_int, value: c_int) -> io::Result<()> {

@@ -317,6 +317,9 @@ pub(crate) struct FilterRun {
     /// Where it can be asked [default: /run/daylight/NAME.sock]
     #[arg(long, value_name = "PATH")]
     pub(crate) control: Option<PathBuf>,
+    /// Only listens to this interface, a mirror port, and ends by resets what the policy forbids and is TCP
+    #[arg(long, value_name = "INTERFACE", conflicts_with_all = ["if_full", "if_gone", "no_offload", "own_traffic", "queues", "first_queue"])]
+    pub(crate) mirror: Option<String>,
     /// Serves metrics for Prometheus here, at /metrics
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) metrics: Option<SocketAddr>,

@@ -6,6 +6,7 @@ use std::thread::ScopedJoinHandle;
 use std::time::{Duration, Instant};
 
 use daylight_capture::nfqueue::{self, Options, Queue};
+use daylight_capture::raw_socket::RawSocket;
 use daylight_inspect::Config;
 use daylight_policy::{LoadError, Policy};
 
@@ -14,6 +15,7 @@ use crate::gate::Witness;
 use crate::kernel::{self, KernelError, KernelRules};
 use crate::ledger::{Ledger, LedgerError};
 use crate::memory;
+use crate::mirror::Listener;
 use crate::send::NoticeSender;
 use crate::worker::{Shared, Worker};
 
@@ -30,6 +32,14 @@ pub enum FilterError {
     /// A packet queue.
     #[error(transparent)]
     Queue(#[from] nfqueue::Error),
+    /// The interface that is listened to.
+    #[error("{interface} can't be listened to: {cause}; `ip link` shows what interfaces there are")]
+    Mirror {
+        /// Its name.
+        interface: String,
+        /// Why.
+        cause: std::io::Error,
+    },
     /// The sockets for notices.
     #[error("notices can't be sent: {0}; it takes CAP_NET_RAW and CAP_NET_ADMIN (run as root)")]
     Notices(std::io::Error),
@@ -49,6 +59,9 @@ pub enum FilterError {
 pub struct Settings {
     /// The policy's file.
     pub policy: PathBuf,
+    /// Only listens to this interface, to which something else sends copies of all packets, and ends what is forbidden by
+    /// resets. Nothing is put into the kernel then.
+    pub mirror: Option<String>,
     /// Its rules in the kernel.
     pub kernel: KernelRules,
     /// How its queues are read.
@@ -79,6 +92,7 @@ impl Settings {
     pub fn new(policy: PathBuf, name: &str) -> Self {
         Self {
             policy,
+            mirror: None,
             kernel: KernelRules {
                 name: name.to_owned(),
                 queues: 0..=0,
@@ -118,25 +132,40 @@ pub fn run<W: Witness + Send>(
     mut meanwhile: impl FnMut(&mut Ledger),
 ) -> Result<(), FilterError> {
     let config = Config::default();
-    let mut workers = Vec::new();
-    for number in settings.kernel.queues.clone() {
-        workers.push(Worker {
+    let sender = || NoticeSender::open(settings.kernel.mark).map_err(FilterError::Notices);
+    let mut works: Vec<Box<dyn FnOnce() -> Result<(), FilterError> + Send + '_>> = Vec::new();
+    if let Some(interface) = &settings.mirror {
+        let open = RawSocket::listening(interface);
+        let listener = Listener {
+            socket: open.map_err(|cause| FilterError::Mirror { interface: interface.clone(), cause })?,
+            interface: interface.clone(),
+            config: config.clone(),
+            sender: sender()?,
+            witness: witness(),
+        };
+        let failed = |cause| FilterError::Mirror { interface: interface.clone(), cause };
+        works.push(Box::new(move || listener.run(shared).map_err(failed)));
+    }
+    let queues = if settings.mirror.is_some() { None } else { Some(settings.kernel.queues.clone()) };
+    for number in queues.into_iter().flatten() {
+        let worker = Worker {
             queue: Queue::open(number.into(), settings.queue.clone())?,
             config: config.clone(),
             mark: settings.kernel.mark,
             offload: settings.kernel.offload,
             open_on_fault: settings.open_on_fault,
             open_on_memory: settings.open_on_memory,
-            sender: NoticeSender::open(settings.kernel.mark).map_err(FilterError::Notices)?,
+            sender: sender()?,
             page: settings.page.clone(),
             witness: witness(),
-        });
+        };
+        works.push(Box::new(move || worker.run(shared).map_err(FilterError::from)));
     }
     ledger.begun(&shared.policy())?;
     let result = std::thread::scope(|scope| {
-        let running: Vec<ScopedJoinHandle<'_, _>> =
-            workers.into_iter().map(|worker| scope.spawn(move || worker.run(shared))).collect();
-        let result = settings.kernel.install().map_err(FilterError::from);
+        let running: Vec<ScopedJoinHandle<'_, _>> = works.into_iter().map(|work| scope.spawn(work)).collect();
+        let inline = settings.mirror.is_none();
+        let result = if inline { settings.kernel.install().map_err(FilterError::from) } else { Ok(()) };
         if result.is_ok() {
             let mut counted = Instant::now();
             while !shared.is_ending() && !running.iter().any(ScopedJoinHandle::is_finished) {
@@ -149,12 +178,12 @@ pub fn run<W: Witness + Send>(
                 }
             }
         }
-        let removed = kernel::remove(&settings.kernel.name);
+        let removed = if inline { kernel::remove(&settings.kernel.name) } else { Ok(false) };
         shared.stop();
         let mut result = result.and_then(|()| removed.map(drop).map_err(FilterError::from));
         for worker in running {
             let ended = match worker.join() {
-                Ok(ended) => ended.map_err(FilterError::from),
+                Ok(ended) => ended,
                 Err(_) => Err(FilterError::Worker),
             };
             result = result.and(ended);

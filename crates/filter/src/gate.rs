@@ -125,6 +125,8 @@ struct Rules {
     epoch: u8,
     /// Rules read numbers that grow as long as a flow goes on.
     reads_counters: bool,
+    /// Packets are only listened to: they go on whatever is decided.
+    passive: bool,
     hostname: u32,
     dns_query: u32,
     /// The public page that notices point to.
@@ -145,11 +147,19 @@ impl Gate {
             epoch: 0,
             reads_counters: reads_counters(&policy),
             judge: Judge::new(policy),
+            passive: false,
             hostname: field("hostname"),
             dns_query: field("dns.query"),
             page,
         };
         Self { live: Live::new(Arc::new(config), source), rules, tally: Tally::default() }
+    }
+
+    /// The same for one who only listens: what is forbidden is ended by resets to both sides where it is TCP, and goes on
+    /// elsewhere, of which nothing is told then.
+    pub fn passive(mut self) -> Self {
+        self.rules.passive = true;
+        self
     }
 
     /// The policy in force.
@@ -260,8 +270,12 @@ impl Rules {
         }
         match note.state {
             State::Allowed => return Outcome::Settled(Fate::Allowed),
-            State::Dropped => return Outcome::Settled(Fate::Dropped),
-            State::Rejected => return Outcome::Settled(Fate::Rejected),
+            State::Dropped | State::Rejected => {
+                // It came all the same: an earlier reset was too late, or lost.
+                notices.extend(self.passive.then(|| resets(packet)).into_iter().flatten());
+                let fate = if note.state == State::Dropped { Fate::Dropped } else { Fate::Rejected };
+                return Outcome::Settled(fate);
+            }
             State::Limited => return self.limited(packet, note.rule, false, tally),
             State::Open | State::Asking => {}
         }
@@ -287,6 +301,8 @@ impl Rules {
             packet.set_note(note.pack());
             return Outcome::Pass;
         };
+        let (verdict, rule) =
+            if self.can_stop(packet, verdict) { (verdict, rule) } else { (Verdict::Allow, None) };
         note.rule = rule.and_then(|rule| u16::try_from(rule).ok());
         let (state, outcome) = match verdict {
             Verdict::Allow => (State::Allowed, Outcome::Settled(Fate::Allowed)),
@@ -304,7 +320,9 @@ impl Rules {
         }
         note.state = state;
         packet.set_note(note.pack());
-        if verdict == Verdict::Reject && packet.packet().key.protocol == TransportKind::TCP {
+        if self.passive && matches!(verdict, Verdict::Drop | Verdict::Reject) {
+            notices.extend(resets(packet));
+        } else if verdict == Verdict::Reject && packet.packet().key.protocol == TransportKind::TCP {
             notices.push(reset(packet));
         }
         if matches!(verdict, Verdict::Drop | Verdict::Reject) {
@@ -346,6 +364,9 @@ impl Rules {
             let now_ns = packet.packet().ts_ns;
             let decision = self.judge.decide(&row, now_ns, FieldSet::ALL, &mut FlowState::default());
             let Decision::Decided { verdict, rule } = decision else { continue };
+            if !self.can_stop(packet, verdict) {
+                continue;
+            }
             match verdict {
                 Verdict::Allow => continue,
                 Verdict::Limit(_) => {
@@ -359,6 +380,12 @@ impl Rules {
             count(tally, &policy, rule, Some(&question.name), packet, 1);
             let rule_of = |rule: u32| policy.rules().get(rule as usize);
             let outcome = match (verdict, rule.and_then(rule_of)) {
+                _ if self.passive => {
+                    notices.extend(resets(packet));
+                    note.state = State::Dropped;
+                    packet.set_note(note.pack());
+                    self.settle(Fate::Dropped)
+                }
                 (Verdict::Reject, Some(rule)) => self.refuse(packet, &question, rule, &mut note, notices),
                 _ if matches!(question.kind, Kind::Dns(_)) => Outcome::Drop,
                 _ => {
@@ -371,6 +398,12 @@ impl Rules {
             return outcome;
         }
         outcome
+    }
+
+    /// Whether a verdict can be carried out: who only listens has nothing but resets.
+    fn can_stop(&self, packet: &LivePacket<'_>, verdict: Verdict) -> bool {
+        let is_tcp = packet.packet().key.protocol == TransportKind::TCP;
+        !self.passive || is_tcp && matches!(verdict, Verdict::Drop | Verdict::Reject)
     }
 
     /// Answers a question in the place of the one who was asked, where there is a standard way to.
@@ -460,6 +493,13 @@ fn reads_guess(policy: &Policy, rule: Option<u32>) -> bool {
     let rule = rule.and_then(|rule| policy.rules().get(rule as usize));
     let guess = policy.fields().set_of(|field| &*field.name == "resolved_name");
     rule.is_some_and(|rule| rule.reads.meets(guess))
+}
+
+/// Ends the connection for both sides, by one who does not sit between them.
+fn resets(packet: &LivePacket<'_>) -> [Notice; 2] {
+    let [client, server] = packet.ends();
+    let ends = if packet.is_from_client() { [client, server] } else { [server, client] };
+    notice::stream::resets_after(ends, packet.packet())
 }
 
 /// Ends the connection for the packet's receiver; the kernel tells its sender.

@@ -12,6 +12,7 @@ pub mod gate;
 pub mod kernel;
 pub mod ledger;
 pub mod memory;
+pub mod mirror;
 pub mod notice;
 pub mod question;
 pub mod send;

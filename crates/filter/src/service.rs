@@ -128,8 +128,9 @@ impl Running<'_> {
                 overruns: found.dropped_overrun.into(),
             }
         };
+        let queues = settings.mirror.is_none().then(|| settings.kernel.queues.clone()).into_iter();
         let way = |is_open| if is_open { "open" } else { "closed" };
-        let on_failure = settings.on_failure().into_iter();
+        let on_failure = settings.on_failure().into_iter().filter(|_| settings.mirror.is_none());
         let stopped = ledger.stopped().map(|((policy, rule), counts)| StoppedByRule {
             policy: policy.to_string(),
             rule: rule.to_string(),
@@ -153,7 +154,7 @@ impl Running<'_> {
             flows: counters.flows.load(Ordering::Relaxed),
             memory_bytes: memory::resident_bytes(),
             memory_is_short: self.shared.is_pressed(),
-            queues: settings.kernel.queues.clone().map(queue).collect(),
+            queues: queues.flatten().map(queue).collect(),
             on_failure: on_failure.map(|(cause, open)| (cause.to_owned(), way(open).to_owned())).collect(),
             stopped: stopped.collect(),
             log: LogStatus {

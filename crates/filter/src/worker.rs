@@ -56,6 +56,12 @@ pub struct Counters {
 }
 
 impl Counters {
+    /// Counts a notice that was sent, or could not be.
+    pub(crate) fn noticed(&self, sent: bool) {
+        let counter = if sent { &self.notices } else { &self.notices_failed };
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Each with the name that the status and the metrics have for it.
     pub fn named(&self) -> [(&'static str, u64); 9] {
         let [allowed, dropped, rejected] = &self.settled;
@@ -129,7 +135,21 @@ impl Shared {
         self.stop.store(true, Ordering::Release);
     }
 
-    fn is_stopped(&self) -> bool {
+    /// Counts what a gate has done with a batch.
+    pub(crate) fn count(&self, gate: &mut Gate, outcomes: &[Outcome]) {
+        count(&self.counters, outcomes, gate.take_settled());
+        if !gate.tally.is_empty() {
+            let tally = std::mem::take(&mut gate.tally);
+            self.tally.lock().unwrap_or_else(PoisonError::into_inner).merge(tally);
+        }
+    }
+
+    /// How many policies came into force.
+    pub(crate) fn loads(&self) -> u64 {
+        self.loads.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn is_stopped(&self) -> bool {
         self.stop.load(Ordering::Acquire)
     }
 }
@@ -162,12 +182,12 @@ impl<W: Witness> Worker<W> {
     /// # Errors
     /// If the queue can't be read any more.
     pub fn run(mut self, shared: &Shared) -> Result<(), Error> {
-        let mut loads = shared.loads.load(Ordering::Acquire);
+        let mut loads = shared.loads();
         let mut gate = self.gate(shared);
         let (mut outcomes, mut notices) = (Vec::new(), Vec::new());
         let mut followed = 0;
         while !shared.is_stopped() {
-            let now = shared.loads.load(Ordering::Acquire);
+            let now = shared.loads();
             if now != loads {
                 loads = now;
                 gate.exchange(shared.policy());
@@ -200,7 +220,7 @@ impl<W: Witness> Worker<W> {
                 for ((_, verdict), outcome) in packets.iter_mut().zip(&outcomes) {
                     *verdict = told(*outcome, self.mark, self.offload);
                 }
-                count(&shared.counters, &outcomes, gate.take_settled());
+                shared.count(&mut gate, &outcomes);
                 forget = decided.is_err();
             }
             if forget {
@@ -209,14 +229,9 @@ impl<W: Witness> Worker<W> {
             // First the notices: a dropped question is answered before anything is asked again.
             for notice in notices.drain(..) {
                 let sent = self.sender.send(&notice.packet, notice.to).is_ok();
-                let counter = if sent { &shared.counters.notices } else { &shared.counters.notices_failed };
-                counter.fetch_add(1, Ordering::Relaxed);
+                shared.counters.noticed(sent);
             }
             self.queue.send()?;
-            if !gate.tally.is_empty() {
-                let tally = std::mem::take(&mut gate.tally);
-                shared.tally.lock().unwrap_or_else(PoisonError::into_inner).merge(tally);
-            }
             let flows = gate.flows() as u64;
             shared.counters.flows.fetch_add(flows.wrapping_sub(followed), Ordering::Relaxed);
             followed = flows;
@@ -232,7 +247,7 @@ impl<W: Witness> Worker<W> {
     }
 }
 
-fn now_ns() -> i64 {
+pub(crate) fn now_ns() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
 }

@@ -46,6 +46,7 @@ pub(super) fn run(args: &FilterRun) -> Result<ExitCode> {
     let mut ledger = Ledger::open(&args.log, Signer::open(&args.key)?)?;
     let mut settings = daemon::Settings::new(args.policy.clone(), &args.kernel.name);
     settings.kernel = rules(&args.kernel)?;
+    settings.mirror = args.mirror.clone();
     settings.queue.fail_open = args.if_full == Way::Open;
     settings.queue.accept_undecided = args.kernel.if_gone == Way::Open;
     settings.open_on_fault = args.if_fault == Way::Open;
@@ -101,6 +102,9 @@ pub(super) fn run(args: &FilterRun) -> Result<ExitCode> {
 
 /// What becomes of packets when something fails: a line for each cause.
 fn failures(settings: &daemon::Settings) -> String {
+    if settings.mirror.is_some() {
+        return "it listens only: if anything fails, packets go on\n".to_owned();
+    }
     let way = |open| if open { "packets go on" } else { "packets are dropped" };
     settings.on_failure().iter().map(|(cause, open)| format!("if {cause}, {}\n", way(*open))).collect()
 }

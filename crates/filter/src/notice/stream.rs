@@ -36,6 +36,20 @@ pub fn reset(ends: [SocketAddr; 2], packet: &Packet) -> Notice {
     notice(ends, TcpHeader { seq, ack, window: 0, flags: TcpHeader::RST | TcpHeader::ACK }, b"")
 }
 
+/// Resets for both sides, after `packet` has gone from the first of `ends` to the second: each goes on where its receiver
+/// stands then.
+pub fn resets_after(ends: [SocketAddr; 2], packet: &Packet) -> [Notice; 2] {
+    let TcpHeader { seq, ack, flags, .. } = packet.tcp;
+    let marks = u32::from(flags & TcpHeader::SYN != 0) + u32::from(flags & TcpHeader::FIN != 0);
+    let next = seq.wrapping_add(packet.payload_wire_len).wrapping_add(marks);
+    let flags = TcpHeader::RST | TcpHeader::ACK;
+    let [from, to] = ends;
+    [
+        notice([from, to], TcpHeader { seq: next, ack, window: 0, flags }, b""),
+        notice([to, from], TcpHeader { seq: ack, ack: next, window: 0, flags }, b""),
+    ]
+}
+
 fn notice(ends: [SocketAddr; 2], header: TcpHeader, payload: &[u8]) -> Notice {
     let [from, to] = ends;
     let TcpHeader { seq, ack, window, flags } = header;
