@@ -479,6 +479,13 @@ pub(crate) enum LabCommand {
         #[arg(value_name = "RUN")]
         runs: Vec<String>,
     },
+    /// Opens a shell on a host of a run that stands
+    Shell {
+        /// The run; see `daylight lab list`
+        run: String,
+        /// The host, or the network for its router
+        host: String,
+    },
     /// The first step into a run's namespaces
     #[command(hide = true)]
     Outer {

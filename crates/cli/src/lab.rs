@@ -21,6 +21,7 @@ pub(crate) fn run(command: LabCommand) -> Result<ExitCode> {
         LabCommand::Run(args) => play(&args),
         LabCommand::List => list(),
         LabCommand::Clean { runs } => clean(&runs),
+        LabCommand::Shell { run, host } => shell(&run, &host),
         LabCommand::Outer { privilege } => {
             let privilege = match privilege.as_str() {
                 "root" => Privilege::Root,
@@ -184,7 +185,9 @@ fn verdicts(outcome: &Outcome, style: Style) -> String {
         text.push_str(&format!("  report: {}\n", page.display()));
     }
     if let Some(run) = &outcome.kept {
-        text.push_str(&format!("  kept as {run}; daylight lab clean {run} ends it\n"));
+        text.push_str(&format!(
+            "  kept as {run}; daylight lab shell {run} HOST enters it, daylight lab clean {run} ends it\n"
+        ));
     }
     text
 }
@@ -205,6 +208,15 @@ fn list() -> Result<ExitCode> {
     }
     crate::inspect::quiet_pipe(io::stdout().write_all(text.as_bytes()))?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn shell(name: &str, host: &str) -> Result<ExitCode> {
+    let runs = registry::list()?;
+    let Some(run) = runs.iter().find(|run| run.name == name) else {
+        bail!("there is no run {name:?}; `daylight lab list` shows them");
+    };
+    let status = daylight_lab::enter(run, host)?;
+    Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn clean(names: &[String]) -> Result<ExitCode> {

@@ -27,5 +27,5 @@ pub mod world;
 pub use error::LabError;
 pub use play::{Message, world_process as play_world};
 pub use record::Record;
-pub use run::{Options, Outcome, run};
+pub use run::{Options, Outcome, enter, run};
 pub use scenario::{Scenario, ScenarioError};

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::channel;
 use std::time::Duration;
@@ -263,6 +263,18 @@ impl Drop for Running {
         // Dropping the input ends a world that is not kept; this only collects its process.
         let _ = self.child.try_wait();
     }
+}
+
+/// Opens a shell on a host, or in a network's router, of a run that stands, and waits for its end.
+///
+/// # Errors
+/// If the run has ended, there is no such host, or no shell can be started.
+pub fn enter(run: &registry::Run, host: &str) -> Result<ExitStatus, LabError> {
+    let state = run.state.as_ref().filter(|_| run.is_alive());
+    let pid = state.map(|s| s.pid).ok_or_else(|| LabError::Ended(format!("{} is over", run.name)))?;
+    shell_command(&run.folder, pid, host)?
+        .status()
+        .map_err(|e| LabError::Failed { what: "nsenter".into(), message: e.to_string() })
 }
 
 /// A shell in the namespaces of a host: first into the world, then into the host's thread.

@@ -78,7 +78,7 @@ fn an_interrupted_run_says_what_it_saw_and_leaves_nothing() {
 
 #[test]
 fn a_kept_run_stands_until_it_is_cleaned() {
-    if !can_build(&[]) {
+    if !can_build(&["ip", "nsenter"]) {
         return;
     }
     let tmp = tempfile::tempdir().unwrap();
@@ -90,6 +90,15 @@ fn a_kept_run_stands_until_it_is_cleaned() {
     let name = listed.split_whitespace().next().unwrap().to_owned();
     assert!(listed.contains("kept") && said.contains(&format!("kept as {name}")), "{listed}{said}");
     assert_eq!(processes(tmp.path()).len(), 2, "the world and who holds it");
+    // It can be looked into: at a host, and at a router.
+    let shell = tmp.path().join("shell");
+    fs::write(&shell, "#!/bin/sh\nip -o -4 address\n").unwrap();
+    fs::set_permissions(&shell, fs::Permissions::from_mode(0o755)).unwrap();
+    for (host, address) in [("client", "10.1.0.10/24"), ("abroad", "10.2.0.1/24")] {
+        let seen =
+            daylight(&["lab", "shell", &name, host], tmp.path()).env("SHELL", &shell).output().unwrap();
+        assert!(seen.status.success() && text(&seen).contains(address), "{host}: {}", text(&seen));
+    }
     let wrong = daylight(&["lab", "clean", "another"], tmp.path()).output().unwrap();
     assert!(
         !wrong.status.success() && text(&wrong).contains("there is no run \"another\""),
