@@ -117,7 +117,8 @@ pub(crate) fn with_settings(
             scope.spawn(|| daemon::run(&settings, &shared, &mut ledger, || stopped.clone(), meanwhile));
         // Ends it also if the test fails.
         let ender = Ender(&shared);
-        wait(|| running.is_finished() || run("ip6tables-save").contains("NFQUEUE"));
+        let ready = || settings.mirror.is_some() || run("ip6tables-save").contains("NFQUEUE");
+        wait(|| running.is_finished() || ready());
         test(&Filter { shared: &shared, stopped: stopped.clone(), policy: &path, reload: &reload });
         drop(ender);
         running.join().unwrap().unwrap();

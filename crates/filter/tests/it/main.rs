@@ -16,6 +16,7 @@ mod ledger;
 mod lifecycle;
 mod namespace;
 mod net;
+mod passive;
 mod raw;
 mod services;
 mod wire;
