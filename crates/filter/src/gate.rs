@@ -13,6 +13,7 @@ use daylight_packet::{Batch, TransportKind};
 use daylight_policy::audit::{Counts, Tally, Text, Timestamp};
 use daylight_policy::{
     Decision, Early, FieldSet, FlowState, Judge, Limiter, Load, Owner, Policy, Rule, Stage, Verdict,
+    rule_path,
 };
 use daylight_protocols::{ProtocolId, common};
 
@@ -415,13 +416,16 @@ impl Rules {
         note: &mut Note,
         notices: &mut Vec<Notice>,
     ) -> Outcome {
+        let policy = self.judge.policy().name();
+        let page = self.page.as_deref().map(|page| page.trim_end_matches('/'));
+        let page = page.map(|page| format!("{page}{}", rule_path(policy, &rule.name)));
         let refusal = Refusal {
             rule: rule.name.as_str(),
             reason: rule.reason.as_str(),
             authority: rule.authority.as_str(),
             until: &rule.expires,
             appeal: rule.appeal.as_ref().map(Text::as_str),
-            page: self.page.as_deref(),
+            page: page.as_deref(),
             basis: notice::Basis::Operator,
         };
         let [client, server] = packet.ends();

@@ -44,3 +44,4 @@ pub use rate::{Limit, Per, Rate, Unit};
 pub use read::{LISTS_MAX, POLICY_BYTES_MAX, RULES_MAX};
 pub use rule::{Action, Condition, Match, Rule, Verdict};
 pub use schedule::Hours;
+pub use told::rule_path;

@@ -1,6 +1,7 @@
 //! What the public log tells of a policy.
 
 use daylight_expr::ValueRef;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::audit::{self, AuditError, Domain, Entry, HostName, Label, Target, Timestamp};
 use crate::list::ListKind;
@@ -9,6 +10,16 @@ use crate::rule::{Action, Rule};
 
 /// From here to the end of time, for rules whose end lies beyond what an entry can say.
 const LATEST_S: i64 = 253_402_214_400;
+
+/// What a path's segment holds as it is (RFC 3986 §2.3).
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+
+/// The path of a rule's page on the site of the public page: `/rule/POLICY/RULE`. It stays what it is as long as the log
+/// does, also after the rule is gone.
+pub fn rule_path(policy: &Label, rule: &Label) -> String {
+    let [policy, rule] = [policy, rule].map(|name| utf8_percent_encode(name.as_str(), SEGMENT));
+    format!("/rule/{policy}/{rule}")
+}
 
 impl Policy {
     /// The entries that say that it came into force: itself, its rules and its lists. They belong together.
@@ -62,5 +73,17 @@ impl Policy {
             expires: Timestamp::from_unix_s((rule.expires_ns / 1_000_000_000).clamp(0, LATEST_S))?,
             appeal: rule.appeal.clone(),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_of_rules() {
+        let path = |policy, rule| rule_path(&Label::new(policy).unwrap(), &Label::new(rule).unwrap());
+        assert_eq!(path("school", "no-games"), "/rule/school/no-games");
+        assert_eq!(path("a/b", "x y?#%ü"), "/rule/a%2Fb/x%20y%3F%23%25%C3%BC");
     }
 }

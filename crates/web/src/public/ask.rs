@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use daylight_policy::audit::{Action, AuditError, HostName, Label, Log, Standing, Timestamp};
-use daylight_policy::{Policy, Rule};
+use daylight_policy::{Policy, Rule, rule_path};
 
 use super::Site;
 use super::document::{
-    AnswerDoc, Basis, FindingDoc, LogDoc, ProofDoc, Relation, RuleDoc, Verdict, WayDoc, proof_path, rule_path,
+    AnswerDoc, Basis, FindingDoc, LogDoc, ProofDoc, Relation, RuleDoc, Verdict, WayDoc, proof_path,
 };
 use super::follow::View;
 use super::subject::AskedHost;
@@ -131,8 +131,7 @@ fn verdict(view: &View, said: &Said, rules: &[FindingDoc], open: &[RuleDoc]) -> 
 
 fn ways(judged: &Judged, view: &View) -> Vec<WayDoc> {
     let Some(policy) = &view.policy else { return Vec::new() };
-    let path =
-        |at: usize| policy.rules().get(at).map(|rule| rule_path(policy.name().as_str(), rule.name.as_str()));
+    let path = |at: usize| policy.rules().get(at).map(|rule| rule_path(policy.name(), &rule.name));
     let ways = judged.ways.iter();
     ways.map(|(way, fate, rule)| WayDoc { way: *way, fate: *fate, rule: rule.and_then(path) }).collect()
 }

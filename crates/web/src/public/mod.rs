@@ -15,7 +15,7 @@
 //! | `/` | what is in force, and what it stopped in the last day |
 //! | `/is-blocked?host=…` | the answer about a host, with proofs |
 //! | `/rules` | every rule that there is or was |
-//! | `/rule/POLICY/RULE` | one of them; [`rule_path`] gives its path, which never changes |
+//! | `/rule/POLICY/RULE` | one of them; [`daylight_policy::rule_path`] gives its path, which never changes |
 //! | `/log` | the checkpoint, how to verify it, the last entries |
 //! | `/proof/N` | the proof that entry `N` is in the log (C2SP tlog-proof) |
 //! | `/log/checkpoint`, `/log/tile/…` | the log itself (C2SP tlog-tiles) |
@@ -38,8 +38,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use daylight_policy::audit::VerifierKey;
-
-pub use document::rule_path;
 
 use crate::server::{Limits, Server, ServerError};
 

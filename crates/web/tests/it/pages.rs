@@ -1,7 +1,7 @@
 //! The other pages, and how they are given out.
 
 use daylight_policy::audit::{Action, Digest, Entry, Event, List};
-use daylight_web::public::rule_path;
+use daylight_policy::rule_path;
 
 use crate::common::{Filter, ago, host, label, listed, now, rule, text, totals};
 
@@ -58,7 +58,7 @@ fn the_first_page_tells_what_is_in_force_and_what_it_stopped() {
 fn every_page_is_there_in_both_forms() {
     let filter = filter();
     let page = filter.page();
-    let odd = rule_path("school", "slow / 100%.json");
+    let odd = rule_path(&label("school"), &label("slow / 100%.json"));
     for path in ["/rules", "/log", "/is-blocked?host=a.example", "/rule/school/no-games", &odd, "/"] {
         let shown = page.asking(path, Some("text/html,application/xhtml+xml,*/*;q=0.8"));
         assert_eq!((shown.status, shown.content_type.as_str()), (200, "text/html; charset=utf-8"), "{path}");
