@@ -27,6 +27,7 @@
 
 mod config;
 pub mod dns_injection;
+mod either;
 mod flows;
 pub mod http_block_page;
 pub mod http_proxy;
