@@ -1,5 +1,7 @@
 //! What a policy is made of.
 
+use std::sync::Arc;
+
 use daylight_expr::Program;
 
 use crate::audit::{AuditError, Label, Text};
@@ -101,11 +103,12 @@ pub enum Condition {
     /// To every flow: `when = "true"`.
     Always,
     /// To flows that fit.
-    When(Program),
+    When(Arc<Program>),
 }
 
 impl Condition {
-    /// The expression, unless it is always so.
+    /// The expression, unless it is always so. It asks for fields by their places in [`Policy::fields`](
+    /// crate::Policy::fields), not by the record's numbers: a [`Judge`](crate::Judge) evaluates it.
     pub fn program(&self) -> Option<&Program> {
         if let Self::When(program) = self { Some(program) } else { None }
     }
