@@ -41,13 +41,7 @@ pub enum Action {
 impl Action {
     /// As in a policy.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Allow => "allow",
-            Self::Drop => "drop",
-            Self::Reject => "reject",
-            Self::Limit(_) => "limit",
-            Self::Log => "log",
-        }
+        self.verdict().map_or("log", Verdict::name)
     }
 
     /// The verdict; none of `log`.
