@@ -5,6 +5,8 @@
 //! and every input that once failed (`regressions/`) through them, with the stable compiler alone.
 #![forbid(unsafe_code)]
 
+mod adversary;
+mod audit;
 mod capture;
 mod catalog;
 mod decode;
@@ -13,9 +15,11 @@ mod engine;
 mod expr;
 mod indicators;
 mod input;
+mod nfqueue;
 mod parsers;
 mod policy;
 mod reassemble;
+mod scenario;
 pub mod script;
 
 use daylight_protocols::Family;
@@ -25,6 +29,8 @@ pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
 pub const TARGETS: &[Target] = &[
+    ("adversary", adversary::run),
+    ("audit", audit::run),
     ("capture", capture::run),
     ("catalog", catalog::run),
     ("database", |data| parsers::run(Family::Database, data)),
@@ -41,10 +47,12 @@ pub const TARGETS: &[Target] = &[
     ("messaging", |data| parsers::run(Family::Messaging, data)),
     ("names", |data| parsers::run(Family::Names, data)),
     ("network", |data| parsers::run(Family::Network, data)),
+    ("nfqueue", nfqueue::run),
     ("p2p", |data| parsers::run(Family::P2p, data)),
     ("policy", policy::run),
     ("reassemble", reassemble::run),
     ("remote", |data| parsers::run(Family::Remote, data)),
+    ("scenario", scenario::run),
     ("vpn", |data| parsers::run(Family::Vpn, data)),
     ("web", |data| parsers::run(Family::Web, data)),
 ];

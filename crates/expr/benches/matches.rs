@@ -1,6 +1,7 @@
 //! Evaluation, against the closure that a programmer would write by hand for the same question on the same rows. Each
 //! pass is over 1,024 rows; what counts is the ratio of the two.
 
+// Benches have no callers who would read docs, and stop at what can't be.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use std::collections::HashSet;

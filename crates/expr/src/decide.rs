@@ -91,7 +91,7 @@ impl Program {
         Explanation { outcome, asked }
     }
 
-    fn has_registers(&self) -> bool {
+    pub(crate) fn has_registers(&self) -> bool {
         self.steps.iter().any(|step| matches!(step.test, Test::Set(..)))
     }
 
@@ -154,7 +154,7 @@ impl Program {
 
     /// What one test says. Registers are always known.
     #[inline]
-    fn ask<R: Row>(&self, test: &Test, row: &R, registers: &mut u64) -> Option<bool> {
+    pub(crate) fn ask<R: Row>(&self, test: &Test, row: &R, registers: &mut u64) -> Option<bool> {
         match test {
             Test::Field { field, check, negate, all } => match row.knowledge(*field) {
                 Knowledge::Final if !*all => {

@@ -7,7 +7,7 @@
 //! the places to go on at.
 //!
 //! A row may say that it doesn't know a field yet ([`Knowledge`]): [`Program::decide`] answers as soon as what is known
-//! settles it. [`Program::implies`] and [`Program::is_impossible`] tell what can be proven without any row.
+//! settles it. [`Programs`] are asked about a row together. [`Program::implies`] and [`Program::is_impossible`] tell what can be proven without any row.
 //!
 //! An expression that cannot be right is refused with an [`Error`] that points into the text and says what to do; one
 //! that is probably not meant as written compiles with a [`Warning`].
@@ -75,6 +75,7 @@ mod prove;
 mod ranges;
 mod schema;
 mod time;
+mod together;
 
 pub use decide::{Asked, Explanation};
 pub use error::{Error, ErrorKind, Span, Warning, excerpt};
@@ -84,6 +85,7 @@ pub use nearest::nearest;
 pub use parse::parse;
 pub use program::Program;
 pub use schema::{FieldType, Kind, Knowledge, Lists, NoLists, Partial, Row, Schema, ValueRef};
+pub use together::{Answers, Programs};
 
 /// The longest expression, in bytes.
 pub const INPUT_LEN_MAX: usize = 64 * 1024;

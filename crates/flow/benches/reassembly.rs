@@ -6,6 +6,7 @@
 //! keeps no start of the stream. Both hand each piece to a closure that looks at its first byte. The figure is bytes of
 //! payload per second; in order, nothing but the first 4 KiB is copied, so there it stands for a cost per segment.
 
+// Benches have no callers who would read docs, and stop at what can't be.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use std::collections::BTreeMap;

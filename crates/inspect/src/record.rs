@@ -228,7 +228,7 @@ macro_rules! core_columns {
         /// The columns that belong to no protocol, in the record's order.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
         #[repr(u8)]
-        #[allow(missing_docs)]
+        #[allow(missing_docs)] // each column has a line of help
         pub enum Core { $($id,)* }
 
         const CORE: &[Column] = &[

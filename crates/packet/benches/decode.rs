@@ -6,6 +6,7 @@
 //! does not open VXLAN, so it is called a second time for what is inside; it does not read radiotap, so that has no peer.
 //! It does not make a key that is the same for both directions either: that part is in our figure alone.
 
+// Benches have no callers who would read docs, and stop at what can't be.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use std::hint::black_box;

@@ -3,9 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// IP protocol numbers that the code names (IANA).
-#[allow(missing_docs)]
 pub struct TransportKind;
-#[allow(missing_docs)]
+#[allow(missing_docs)] // IANA's own names
 impl TransportKind {
     pub const ICMP: u8 = 1;
     pub const TCP: u8 = 6;
@@ -93,7 +92,7 @@ pub struct TcpHeader {
     pub flags: u8,
 }
 
-#[allow(missing_docs)]
+#[allow(missing_docs)] // the flags of RFC 9293 by their names
 impl TcpHeader {
     pub const FIN: u8 = 1;
     pub const SYN: u8 = 2;

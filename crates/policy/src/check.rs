@@ -157,7 +157,7 @@ impl<'a> Checker<'a> {
 
     /// The rules with a verdict, in the order in which they have the say.
     fn ordered(&self) -> Vec<&'a Rule> {
-        self.policy.order.iter().filter_map(|at| self.policy.rules().get(*at as usize)).collect()
+        self.policy.order.iter().filter_map(|turn| self.policy.rules().get(turn.rule as usize)).collect()
     }
 
     fn order(&mut self) {

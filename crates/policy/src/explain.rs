@@ -4,6 +4,7 @@ use std::fmt;
 
 use daylight_expr::{Row, ValueRef};
 
+use crate::memo::Memo;
 use crate::policy::Policy;
 use crate::rule::{Condition, Match, Verdict};
 
@@ -55,6 +56,7 @@ impl Policy {
     /// Says of each rule whether it holds for a row and why, whichever rule has the say in the end.
     pub fn explain<R: Row>(&self, row: &R, now_ns: i64) -> Explanation {
         let (in_force, _) = self.in_force(now_ns);
+        let memo = Memo::new(row, self.fields());
         let rules: Vec<RuleExplanation> = self
             .rules()
             .iter()
@@ -63,7 +65,7 @@ impl Policy {
                 let (holds, why) = match &rule.condition {
                     Condition::Always => (Some(true), Vec::new()),
                     Condition::When(program) => {
-                        let found = program.explain(row);
+                        let found = program.explain(&memo);
                         let why = found.asked.into_iter().map(|asked| self.why(asked, row)).collect();
                         (found.outcome, why)
                     }
@@ -81,12 +83,11 @@ impl Policy {
             })
             .collect();
         let mut decided = Some((Verdict::Allow, None));
-        for index in &self.order {
-            let at = *index as usize;
-            let (Some(found), Some(rule)) = (rules.get(at), self.rules().get(at)) else { continue };
-            match (&found.inert, found.holds, rule.action.verdict()) {
+        for turn in &self.order {
+            let Some(found) = rules.get(turn.rule as usize) else { continue };
+            match (&found.inert, found.holds, turn.verdict) {
                 (None, Some(true), Some(verdict)) => {
-                    decided = Some((verdict, Some(*index)));
+                    decided = Some((verdict, Some(turn.rule)));
                     break;
                 }
                 (None, None, _) => {
@@ -100,9 +101,9 @@ impl Policy {
     }
 
     fn why<R: Row>(&self, asked: daylight_expr::Asked, row: &R) -> Why {
-        let values = asked.fields.iter().filter_map(|id| {
-            let field = self.fields().get(*id)?;
-            let mut values: Vec<String> = row.values(*id).take(VALUES_SHOWN + 1).map(shown).collect();
+        let values = asked.fields.iter().filter_map(|place| {
+            let field = self.fields().at(*place)?;
+            let mut values: Vec<String> = row.values(field.id).take(VALUES_SHOWN + 1).map(shown).collect();
             if values.len() > VALUES_SHOWN {
                 values.truncate(VALUES_SHOWN);
                 values.push("…".to_owned());

@@ -1,7 +1,9 @@
 //! The fields that a policy reads, and how much of them is known of a flow that still goes on.
 
-use daylight_expr::{Knowledge, Row, ValueRef};
-use daylight_inspect::{ColumnId, Core, FlowRecord, column};
+use std::cell::RefCell;
+
+use daylight_expr::{FieldType, Knowledge, Row, Schema, ValueRef};
+use daylight_inspect::{ColumnId, Core, FlowRecord, RecordSchema, column};
 use daylight_protocols::common;
 
 /// A set of the fields that a policy reads, by their places in [`Fields`]. A policy that reads more than 128 has one bit
@@ -49,32 +51,39 @@ pub struct Field {
     pub list: bool,
 }
 
-/// The fields that a policy reads, by their ids.
+/// The fields that a policy reads. Each has a place, by which the policy's programs ask for it.
 #[derive(Clone, Debug, Default)]
-pub struct Fields(Box<[Field]>);
+pub struct Fields {
+    fields: Box<[Field]>,
+    /// Their places, by ascending id.
+    by_id: Box<[(u32, u32)]>,
+}
 
 impl Fields {
-    pub(crate) fn new(fields: impl IntoIterator<Item = (u32, Box<str>)>) -> Self {
-        let mut fields: Vec<Field> = fields
-            .into_iter()
-            .map(|(id, name)| {
-                let column = column(&name);
-                Field { id, column: column.map(|c| c.id), list: column.is_some_and(|c| c.list), name }
-            })
-            .collect();
-        fields.sort_by_key(|field| field.id);
-        fields.dedup_by_key(|field| field.id);
-        Self(fields.into())
+    fn new(fields: Vec<Field>) -> Self {
+        let mut by_id: Vec<(u32, u32)> = fields.iter().map(|field| field.id).zip(0..).collect();
+        by_id.sort_unstable();
+        Self { fields: fields.into(), by_id: by_id.into() }
     }
 
-    /// Each, by ascending id.
+    /// Each, by its place.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &Field> {
-        self.0.iter()
+        self.fields.iter()
     }
 
     /// The field with that id.
     pub fn get(&self, id: u32) -> Option<&Field> {
-        self.place(id).and_then(|place| self.0.get(place))
+        self.place(id).and_then(|place| self.fields.get(place))
+    }
+
+    /// The field at that place.
+    pub(crate) fn at(&self, place: u32) -> Option<&Field> {
+        self.fields.get(place as usize)
+    }
+
+    /// Those at the given places.
+    pub(crate) fn set_at(places: &[u32]) -> FieldSet {
+        places.iter().fold(FieldSet::NONE, |set, place| set.with(FieldSet::one(*place as usize)))
     }
 
     /// Those of the given ids that the policy reads.
@@ -85,12 +94,44 @@ impl Fields {
 
     /// Those that the policy reads of which a test holds: for an engine to make its sets once, for each of its steps.
     pub fn set_of(&self, test: impl Fn(&Field) -> bool) -> FieldSet {
-        let places = self.0.iter().enumerate().filter(|(_, field)| test(field));
+        let places = self.fields.iter().enumerate().filter(|(_, field)| test(field));
         places.fold(FieldSet::NONE, |set, (place, _)| set.with(FieldSet::one(place)))
     }
 
     fn place(&self, id: u32) -> Option<usize> {
-        self.0.binary_search_by_key(&id, |field| field.id).ok()
+        let at = self.by_id.binary_search_by_key(&id, |(known, _)| *known).ok()?;
+        self.by_id.get(at).map(|(_, place)| *place as usize)
+    }
+}
+
+/// The record's schema, with the fields numbered in the order in which they are first asked for.
+#[derive(Default)]
+pub(crate) struct Numbering(RefCell<Vec<Field>>);
+
+impl Numbering {
+    pub(crate) fn into_fields(self) -> Fields {
+        Fields::new(self.0.into_inner())
+    }
+}
+
+impl Schema for Numbering {
+    fn field(&self, name: &str) -> Option<FieldType> {
+        let found = RecordSchema.field(name)?;
+        let mut fields = self.0.borrow_mut();
+        let place = fields.iter().position(|field| field.id == found.id).unwrap_or_else(|| {
+            let column = column(name).map(|column| column.id);
+            fields.push(Field { id: found.id, name: name.into(), column, list: found.list });
+            fields.len() - 1
+        });
+        Some(FieldType { id: u32::try_from(place).ok()?, ..found })
+    }
+
+    fn names(&self) -> Box<dyn Iterator<Item = &str> + '_> {
+        Schema::names(&RecordSchema)
+    }
+
+    fn alias(&self, name: &str) -> Option<&str> {
+        RecordSchema.alias(name)
     }
 }
 

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use daylight_expr::Row;
+use daylight_expr::{Answers, Row};
 
 use crate::fields::FieldSet;
+use crate::memo::Memo;
 use crate::policy::Policy;
-use crate::rule::{Condition, Verdict};
+use crate::rule::Verdict;
 use crate::schedule;
 
 /// What is said of a flow.
@@ -32,12 +33,20 @@ pub enum Decision {
 pub struct FlowState {
     policy: u32,
     epoch: u32,
-    /// The place, in the order of the rules, of the first that isn't known not to hold; its highest bit is set once
+    /// The place, in the order of the rules in force, of the first that isn't known not to hold; its highest bit is set once
     /// that rule was asked.
     at: u32,
 }
 
 const ASKED: u32 = 1 << 31;
+
+/// A rule in force, with no more of it than most flows ask for.
+#[derive(Clone, Copy, Debug)]
+struct InForce {
+    /// In [`Policy::order`].
+    place: u32,
+    program: Option<u32>,
+}
 
 /// One thread's view of a policy: which rules are in force now. It is remade only when that changes.
 #[derive(Clone, Debug)]
@@ -45,16 +54,22 @@ pub struct Judge {
     policy: Arc<Policy>,
     /// For each rule, whether it is in force.
     in_force: Vec<bool>,
+    /// Those of [`Policy::order`] that are.
+    turns: Vec<InForce>,
     /// From when and until when that is so, in nanoseconds since 1970.
     from_ns: i64,
     until_ns: i64,
     epoch: u32,
+    /// What the rules' tests say of the row that is asked about.
+    answers: Answers,
 }
 
 impl Judge {
     /// For a policy. No time has come yet.
     pub fn new(policy: Arc<Policy>) -> Self {
-        Self { policy, in_force: Vec::new(), from_ns: i64::MAX, until_ns: i64::MIN, epoch: 0 }
+        let answers = Answers::default();
+        let (in_force, turns) = (Vec::new(), Vec::new());
+        Self { policy, in_force, turns, from_ns: i64::MAX, until_ns: i64::MIN, epoch: 0, answers }
     }
 
     /// The policy.
@@ -92,35 +107,35 @@ impl Judge {
         if (state.policy, state.epoch) != (self.policy.serial, self.epoch) {
             *state = FlowState { policy: self.policy.serial, epoch: self.epoch, at: 0 };
         }
-        let order = &self.policy.order;
-        loop {
-            let at = (state.at & !ASKED) as usize;
-            let Some(&index) = order.get(at) else {
-                return Decision::Decided { verdict: Verdict::Allow, rule: None };
-            };
-            let Some(rule) = self.policy.rules().get(index as usize) else {
-                return Decision::Decided { verdict: Verdict::Allow, rule: None };
-            };
-            if self.in_force.get(index as usize) == Some(&true) {
-                if state.at & ASKED != 0 && !rule.reads.meets(changed) {
-                    return Decision::Undecided { waiting_for: index };
-                }
-                let holds = match &rule.condition {
-                    Condition::Always => Some(true),
-                    Condition::When(program) => program.decide(row),
-                };
-                match (holds, rule.action.verdict()) {
-                    (Some(true), Some(verdict)) => return Decision::Decided { verdict, rule: Some(index) },
-                    (Some(_), _) => {}
-                    (None, _) => {
-                        state.at |= ASKED;
-                        return Decision::Undecided { waiting_for: index };
-                    }
-                }
-            }
-            // Not asked, as the next one is another.
-            state.at = (state.at & !ASKED) + 1;
+        let policy = &*self.policy;
+        let first = state.at & !ASKED;
+        let turns = self.turns.get(first as usize..).unwrap_or_default();
+        if state.at & ASKED != 0
+            && let Some(turn) = turns.first().and_then(|turn| policy.order.get(turn.place as usize))
+            && !turn.reads.meets(changed)
+        {
+            return Decision::Undecided { waiting_for: turn.rule };
         }
+        policy.programs.begin(&mut self.answers);
+        let memo = Memo::new(row, policy.fields());
+        for (turn, at) in turns.iter().zip(first..) {
+            let holds = match turn.program {
+                Some(program) => policy.programs.decide(program, &memo, &mut self.answers),
+                None => Some(true),
+            };
+            if holds == Some(false) {
+                continue;
+            }
+            let Some(turn) = policy.order.get(turn.place as usize) else { continue };
+            if let (Some(true), Some(verdict)) = (holds, turn.verdict) {
+                state.at = at;
+                return Decision::Decided { verdict, rule: Some(turn.rule) };
+            }
+            state.at = at | ASKED;
+            return Decision::Undecided { waiting_for: turn.rule };
+        }
+        state.at = u32::try_from(self.turns.len()).unwrap_or(ASKED - 1);
+        Decision::Decided { verdict: Verdict::Allow, rule: None }
     }
 
     /// Decides about a row of which everything is known.
@@ -136,16 +151,20 @@ impl Judge {
     /// had the say. What isn't known yet doesn't hold, so ask with the record at its end.
     pub fn logging<R: Row>(&mut self, row: &R, decided: Option<u32>, now_ns: i64) -> Vec<u32> {
         self.turn_to(now_ns);
-        let first = self.policy.matching() == crate::rule::Match::First;
+        let policy = &*self.policy;
+        if policy.logging.is_empty() {
+            return Vec::new();
+        }
+        let first = policy.matching() == crate::rule::Match::First;
         let end = decided.filter(|_| first).unwrap_or(u32::MAX);
-        let rules = (0..).zip(self.policy.rules()).zip(&self.in_force);
-        let holding = rules.filter(|((at, rule), in_force)| {
-            **in_force
-                && *at < end
-                && rule.action.verdict().is_none()
-                && rule.condition.program().is_none_or(|program| program.decide(row) == Some(true))
+        let (memo, answers) = (Memo::new(row, policy.fields()), &mut self.answers);
+        policy.programs.begin(answers);
+        let turns = policy.logging.iter().take_while(|turn| turn.rule < end);
+        let holding = turns.filter(|turn| {
+            self.in_force.get(turn.rule as usize) == Some(&true)
+                && turn.program.is_none_or(|at| policy.programs.decide(at, &memo, answers) == Some(true))
         });
-        holding.map(|((at, _), _)| at).collect()
+        holding.map(|turn| turn.rule).collect()
     }
 
     /// Finds out which rules are in force, if that may have changed.
@@ -156,6 +175,9 @@ impl Judge {
         let (in_force, until_ns) = self.policy.in_force(now_ns);
         (self.from_ns, self.until_ns) = (now_ns, until_ns);
         if in_force != self.in_force {
+            let is_in_force = |rule: u32| in_force.get(rule as usize) == Some(&true);
+            let turns = self.policy.order.iter().zip(0..).filter(|(turn, _)| is_in_force(turn.rule));
+            self.turns = turns.map(|(turn, place)| InForce { place, program: turn.program }).collect();
             self.in_force = in_force;
             self.epoch = self.epoch.wrapping_add(1);
         }

@@ -24,6 +24,7 @@ mod fields;
 mod judge;
 mod limiter;
 mod list;
+mod memo;
 mod policy;
 mod rate;
 mod read;

@@ -5,13 +5,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use daylight_expr::{ErrorKind, List, Span, compile};
-use daylight_inspect::RecordSchema;
+use daylight_expr::{ErrorKind, List, Programs, Span, compile};
 use jiff::tz::TimeZone;
 
 use crate::audit::{Digest, Label};
 use crate::error::{LoadError, Problem};
-use crate::fields::{FieldSet, Fields};
+use crate::fields::{FieldSet, Fields, Numbering};
 use crate::list::{self, LIST_BYTES_MAX, ListKind, ListSpec, NamedList};
 use crate::read::{self, POLICY_BYTES_MAX, RuleDraft};
 use crate::rule::{Condition, Match, Rule, Verdict};
@@ -63,9 +62,24 @@ pub struct Policy {
     lists: Vec<NamedList>,
     fields: Fields,
     /// The rules with a verdict in the order in which they have the say.
-    pub(crate) order: Box<[u32]>,
+    pub(crate) order: Box<[Turn]>,
+    /// Those without one, in the file's order.
+    pub(crate) logging: Box<[Turn]>,
+    /// The conditions of all rules.
+    pub(crate) programs: Programs,
     pub(crate) serial: u32,
     digest: Digest,
+}
+
+/// What of a rule is needed to decide, close together.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Turn {
+    /// Its place in the file.
+    pub(crate) rule: u32,
+    /// Its condition's place in [`Policy::programs`]; it always holds if there is none.
+    pub(crate) program: Option<u32>,
+    pub(crate) verdict: Option<Verdict>,
+    pub(crate) reads: FieldSet,
 }
 
 /// Tells policies of one process apart.
@@ -118,8 +132,8 @@ impl Policy {
             }
             named.insert(spec.name, found);
         }
-        let source = Source { text, file };
-        let mut rules = Vec::new();
+        let source = Source { text, file, numbering: Numbering::default() };
+        let mut rules: Vec<Rule> = Vec::new();
         for draft in draft.rules {
             match source.rule(draft, &named) {
                 Ok(Some(rule)) => rules.push(rule),
@@ -130,21 +144,22 @@ impl Policy {
         let (Some(name), true) = (draft.name, problems.is_empty()) else {
             return Err(LoadError::new(problems));
         };
-        let fields =
-            Fields::new(rules.iter().filter_map(|rule| rule.condition.program()).flat_map(|program| {
-                program.fields().iter().copied().zip(program.field_names().map(Box::from))
-            }));
-        for rule in &mut rules {
-            rule.reads = rule.condition.program().map_or(FieldSet::NONE, |p| fields.set(p.fields()));
-        }
-        let mut order: Vec<u32> = (0..rules.len())
-            .filter(|at| rules.get(*at).is_some_and(|rule| rule.action.verdict().is_some()))
-            .filter_map(|at| u32::try_from(at).ok())
-            .collect();
+        let fields = source.numbering.into_fields();
+        let mut programs = Vec::new();
+        let turns = rules.iter().zip(0..).map(|(rule, at)| {
+            let program = match &rule.condition {
+                Condition::Always => None,
+                Condition::When(program) => {
+                    programs.push(Arc::clone(program));
+                    u32::try_from(programs.len() - 1).ok()
+                }
+            };
+            Turn { rule: at, program, verdict: rule.action.verdict(), reads: rule.reads }
+        });
+        let (mut order, logging): (Vec<Turn>, Vec<Turn>) = turns.partition(|turn| turn.verdict.is_some());
         if draft.matching == Match::All {
             // The strictest first: the first that holds has the say then, too. The sort keeps equal ones in order.
-            let rank = |at: &u32| rules.get(*at as usize).and_then(|r| r.action.verdict()).map(Verdict::rank);
-            order.sort_by_key(rank);
+            order.sort_by_key(|turn| turn.verdict.map(Verdict::rank));
         }
         Ok(Self {
             name,
@@ -154,6 +169,8 @@ impl Policy {
             lists,
             fields,
             order: order.into(),
+            logging: logging.into(),
+            programs: Programs::new(programs),
             serial: SERIAL.fetch_add(1, Ordering::Relaxed),
             digest: Digest::of(text.as_bytes()),
         })
@@ -198,6 +215,7 @@ impl Policy {
 struct Source<'a> {
     text: &'a str,
     file: &'a str,
+    numbering: Numbering,
 }
 
 impl Source<'_> {
@@ -207,8 +225,8 @@ impl Source<'_> {
             // What is missing was told already.
             "" => return Ok(None),
             "true" => Condition::Always,
-            text => match compile(text, &RecordSchema, lists) {
-                Ok(program) => Condition::When(program),
+            text => match compile(text, &self.numbering, lists) {
+                Ok(program) => Condition::When(Arc::new(program)),
                 Err(error) => {
                     let place = read::within(self.text, *at, text, error.span());
                     let place = if place.start == place.end {
@@ -242,6 +260,7 @@ impl Source<'_> {
         let (Some(name), Some(reason), Some(authority)) = (draft.name, draft.reason, draft.authority) else {
             return Ok(None);
         };
+        let reads = condition.program().map_or(FieldSet::NONE, |program| Fields::set_at(program.fields()));
         Ok(Some(Rule {
             name,
             line: draft.line,
@@ -253,7 +272,7 @@ impl Source<'_> {
             expires: draft.expires,
             appeal: draft.appeal,
             hours: draft.hours,
-            reads: FieldSet::NONE,
+            reads,
         }))
     }
 }

@@ -1,5 +1,7 @@
 //! What a policy is made of.
 
+use std::sync::Arc;
+
 use daylight_expr::Program;
 
 use crate::audit::{AuditError, Label, Text};
@@ -39,13 +41,7 @@ pub enum Action {
 impl Action {
     /// As in a policy.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Allow => "allow",
-            Self::Drop => "drop",
-            Self::Reject => "reject",
-            Self::Limit(_) => "limit",
-            Self::Log => "log",
-        }
+        self.verdict().map_or("log", Verdict::name)
     }
 
     /// The verdict; none of `log`.
@@ -101,11 +97,12 @@ pub enum Condition {
     /// To every flow: `when = "true"`.
     Always,
     /// To flows that fit.
-    When(Program),
+    When(Arc<Program>),
 }
 
 impl Condition {
-    /// The expression, unless it is always so.
+    /// The expression, unless it is always so. It asks for fields by their places in [`Policy::fields`](
+    /// crate::Policy::fields), not by the record's numbers: a [`Judge`](crate::Judge) evaluates it.
     pub fn program(&self) -> Option<&Program> {
         if let Self::When(program) = self { Some(program) } else { None }
     }

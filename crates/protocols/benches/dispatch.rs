@@ -7,6 +7,7 @@
 //! search for protocols whose patterns match, which is the dispatcher's own work; `identify` is with the asking. The
 //! figure is payloads per second. Adding protocols should cost the scan in proportion and the table hardly anything.
 
+// Benches have no callers who would read docs, and stop at what can't be.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use std::hint::black_box;

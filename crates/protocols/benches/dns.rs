@@ -5,6 +5,7 @@
 //! address is called what) are told in every case, as the engine needs them to name later flows. The figure is look-ups
 //! per second.
 
+// Benches have no callers who would read docs, and stop at what can't be.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use std::hint::black_box;

@@ -5,7 +5,7 @@ use crate::{Kind, ProtocolId, Risk, Sink};
 
 /// The folder a protocol lives in, and its heading in lists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[allow(missing_docs)]
+#[allow(missing_docs)] // the names say it all
 pub enum Family {
     Network,
     Names,

@@ -10,7 +10,7 @@ macro_rules! protocols {
         /// A protocol, by number. The numbers are not stable: records carry names.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
         #[repr(u16)]
-        #[allow(missing_docs)]
+        #[allow(missing_docs)] // each protocol has a title and a page of its own
         pub enum ProtocolId {
             #[default]
             Unknown,

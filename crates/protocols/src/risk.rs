@@ -28,7 +28,7 @@ impl Severity {
 
 /// Who would have to mend it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[allow(missing_docs)]
+#[allow(missing_docs)] // the names say it all
 pub enum Side {
     Client,
     Server,

@@ -1,6 +1,8 @@
 //! Rows that are filled in bit by bit, and what is told without a row.
 
-use daylight_expr::{Knowledge, Partial, Program, Schema, compile};
+use std::sync::Arc;
+
+use daylight_expr::{Answers, Knowledge, Partial, Program, Programs, Schema, compile};
 use proptest::prelude::*;
 
 use crate::world::{Flow, Value, World, dns, ip, lists, tls};
@@ -189,6 +191,10 @@ fn expression() -> impl Strategy<Value = String> {
         "count(risks) == 1",
         "src_ip in $office",
         "src_ip == 10.1.0.0/16",
+        "src_ip != 10.1.0.0/16",
+        "src_ip in {10.0.0.0/8, 192.0.2.1}",
+        "dst_port not in {80, 9000}",
+        "all dst_port < 450",
     ])
     .prop_map(str::to_owned);
     leaf.prop_recursive(4, 16, 3, |inner| {
@@ -289,5 +295,29 @@ proptest! {
             prop_assert!(!a || b || !implied, "{} -> {}", first.source(), second.source());
             prop_assert!(!a || b || c || !covered, "{} -> {} or {}", first.source(), second.source(), third.source());
         }
+    }
+
+    #[test]
+    fn together_programs_say_what_each_says_alone(
+        texts in prop::collection::vec(expression(), 1..8),
+        rows in prop::collection::vec((flow(), prop::collection::vec(0..4_usize, FIELDS.len())), 1..4),
+    ) {
+        const ALL: [Knowledge; 4] = [Knowledge::Nothing, Knowledge::Adding, Knowledge::Rising, Knowledge::Final];
+        let programs: Vec<Arc<Program>> = texts.iter().map(|text| Arc::new(program(text))).collect();
+        let together = Programs::new(programs.iter().cloned());
+        let mut answers = Answers::default();
+        for (flow, known) in &rows {
+            let knowledge = |field: u32| {
+                let at = FIELDS.iter().position(|name| id(name) == field);
+                at.map_or(Knowledge::Final, |at| ALL[known[at]])
+            };
+            let row = Partial(flow, knowledge);
+            together.begin(&mut answers);
+            for (program, at) in programs.iter().zip(0..) {
+                let now = together.decide(at, &row, &mut answers);
+                prop_assert_eq!(now, program.decide(&row), "{} with {:?}", program.source(), known);
+            }
+        }
+        prop_assert_eq!(together.decide(99, &Flow::default(), &mut answers), Some(false));
     }
 }

@@ -1,6 +1,7 @@
 //! The filter against the kernel, in network namespaces of its own. Needs root and the package iptables; without, the tests
 //! say so and do nothing.
 
+// The helpers are tests too; and a test that can't be run says why.
 #![allow(clippy::unwrap_used, clippy::print_stderr)]
 
 mod actions;

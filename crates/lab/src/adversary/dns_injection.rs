@@ -16,10 +16,11 @@ use std::net::IpAddr;
 use daylight_protocols::names::dns::message::{Header, Reader};
 use serde::{Deserialize, Serialize};
 
+use super::either::Look;
 use super::mark::Mark;
 use super::names::{Names, Prefix};
 use super::packet::Packet;
-use super::{Adversary, AdversaryCounters, InPath, OnPath, Out, Place, Verdict};
+use super::{Adversary, AdversaryCounters, Out, Place};
 use crate::hop::Direction;
 use crate::hop::random::Random;
 use daylight_packet::build;
@@ -92,10 +93,7 @@ impl DnsInjectionConfig {
             dice: Random::new(seed),
             counters: AdversaryCounters::of("dns-injection"),
         };
-        match self.place {
-            Place::InPath => Adversary::InPath(Box::new(injection)),
-            Place::OnPath => Adversary::OnPath(Box::new(injection)),
-        }
+        Adversary::at(self.place, injection)
     }
 }
 
@@ -109,10 +107,9 @@ const REFUSED: u16 = 5;
 /// Between two injectors' answers. The papers give no figure; this keeps their order on the lab's links.
 const BETWEEN_INJECTORS_NS: u64 = 300_000;
 
-impl DnsInjection {
+impl Look for DnsInjection {
     /// True if this is a query for a name on the list, which was answered.
-    fn look(&mut self, direction: Direction, packet: &Packet<'_>, out: &mut Out) -> bool {
-        self.counters.seen += 1;
+    fn look(&mut self, _: u64, direction: Direction, packet: &Packet<'_>, out: &mut Out) -> bool {
         let config = &self.config;
         let Some(datagram) = packet.udp().filter(|d| d.ports[1] == 53) else { return false };
         let wanted = (direction == Direction::Outbound || config.bidirectional)
@@ -133,6 +130,10 @@ impl DnsInjection {
             self.counters.injected += 1;
         }
         true
+    }
+
+    fn counters(&self) -> AdversaryCounters {
+        self.counters
     }
 }
 
@@ -197,36 +198,11 @@ impl<'a> Query<'a> {
     }
 }
 
-impl InPath for DnsInjection {
-    fn packet(&mut self, _: u64, direction: Direction, packet: &Packet<'_>, out: &mut Out) -> Verdict {
-        if self.look(direction, packet, out) {
-            self.counters.dropped += 1;
-            Verdict::Drop
-        } else {
-            Verdict::Pass
-        }
-    }
-
-    fn counters(&self) -> AdversaryCounters {
-        self.counters
-    }
-}
-
-impl OnPath for DnsInjection {
-    fn packet(&mut self, _: u64, direction: Direction, packet: &Packet<'_>, out: &mut Out) {
-        self.look(direction, packet, out);
-    }
-
-    fn counters(&self) -> AdversaryCounters {
-        self.counters
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::adversary::Injected;
     use crate::adversary::testing::Talk;
+    use crate::adversary::{Injected, Verdict};
 
     fn query(name: &str, qtype: u16) -> Vec<u8> {
         let mut message = vec![0x12, 0x34, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];

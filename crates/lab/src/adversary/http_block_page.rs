@@ -11,12 +11,13 @@
 use daylight_packet::TcpHeader;
 use serde::{Deserialize, Serialize};
 
+use super::either::Look;
 use super::mark::{Fill, Mark};
 use super::packet::Packet;
 use super::residual::{Residual, ResidualConfig};
 use super::tcp_reset::{Resetter, Signature};
 use super::trigger::{Match, Reassembly, Trigger};
-use super::{Adversary, AdversaryCounters, InPath, OnPath, Out, Place, Verdict};
+use super::{Adversary, AdversaryCounters, Out, Place};
 use crate::hop::Direction;
 use crate::hop::random::Random;
 use daylight_packet::build::{self, Tcp};
@@ -118,6 +119,7 @@ pub struct HttpBlockPage {
     dice: Random,
     resetter: Resetter,
     blocked: Residual,
+    in_path: bool,
     counters: AdversaryCounters,
 }
 
@@ -132,12 +134,10 @@ impl HttpBlockPageConfig {
             dice: Random::new(seed),
             resetter: Resetter::new(&Signature::Plain, 0.0, seed),
             blocked: Residual::new(ResidualConfig::CONNECTION),
+            in_path: self.place == Place::InPath,
             counters: AdversaryCounters::of("http-block-page"),
         };
-        match self.place {
-            Place::InPath => Adversary::InPath(Box::new(page)),
-            Place::OnPath => Adversary::OnPath(Box::new(page)),
-        }
+        Adversary::at(self.place, page)
     }
 }
 
@@ -173,43 +173,28 @@ impl HttpBlockPage {
     }
 }
 
-impl InPath for HttpBlockPage {
-    fn packet(&mut self, now_ns: u64, direction: Direction, packet: &Packet<'_>, out: &mut Out) -> Verdict {
-        self.counters.seen += 1;
-        let verdict =
-            match (self.blocked.holds(now_ns, packet), self.trigger.check(now_ns, direction, packet)) {
-                (Some(from_client), _) => {
-                    self.counters.residual += 1;
-                    // The client closes too, and wants that acknowledged; else it tries for a minute.
-                    if from_client && packet.tcp().is_some_and(|s| s.has(TcpHeader::FIN)) {
-                        self.counters.injected += self.resetter.send(direction, packet, true, false, out);
-                    }
-                    Verdict::Drop
+impl Look for HttpBlockPage {
+    fn look(&mut self, now_ns: u64, direction: Direction, packet: &Packet<'_>, out: &mut Out) -> bool {
+        match (self.blocked.holds(now_ns, packet), self.trigger.check(now_ns, direction, packet)) {
+            (Some(from_client), _) => {
+                self.counters.residual += 1;
+                // The client closes too, and wants that acknowledged; else it tries for a minute.
+                if from_client && packet.tcp().is_some_and(|s| s.has(TcpHeader::FIN)) {
+                    self.counters.injected += self.resetter.send(direction, packet, true, false, out);
                 }
-                (None, Some(find)) => {
-                    self.counters.matched += 1;
+                true
+            }
+            (None, Some(find)) => {
+                self.counters.matched += 1;
+                self.forge(direction, packet, out);
+                // The rest of the connection is only for those to stop who stand in its path.
+                if self.in_path {
                     self.blocked.start(now_ns, &find.flow);
-                    self.forge(direction, packet, out);
                     self.counters.injected += self.resetter.send(direction, packet, false, false, out);
-                    Verdict::Drop
                 }
-                (None, None) => Verdict::Pass,
-            };
-        self.counters.dropped += u64::from(verdict == Verdict::Drop);
-        verdict
-    }
-
-    fn counters(&self) -> AdversaryCounters {
-        self.counters
-    }
-}
-
-impl OnPath for HttpBlockPage {
-    fn packet(&mut self, now_ns: u64, direction: Direction, packet: &Packet<'_>, out: &mut Out) {
-        self.counters.seen += 1;
-        if self.trigger.check(now_ns, direction, packet).is_some() {
-            self.counters.matched += 1;
-            self.forge(direction, packet, out);
+                true
+            }
+            (None, None) => false,
         }
     }
 
@@ -221,6 +206,7 @@ impl OnPath for HttpBlockPage {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::adversary::Verdict;
     use crate::adversary::testing::{Talk, http};
 
     fn run(page: &str, talk: &mut Talk, host: &str) -> (Verdict, Vec<super::super::Injected>) {

@@ -27,6 +27,7 @@
 
 mod config;
 pub mod dns_injection;
+mod either;
 mod flows;
 pub mod http_block_page;
 pub mod http_proxy;
@@ -98,6 +99,11 @@ pub struct Out {
 }
 
 impl Out {
+    /// What was put in so far, in the order of the calls.
+    pub fn injected(&self) -> &[Injected] {
+        &self.injected
+    }
+
     /// Puts an IP packet in, `after_ns` nanoseconds from now.
     pub fn inject(&mut self, direction: Direction, ip: Vec<u8>, after_ns: u64) {
         self.injected.push(Injected { direction, ip, after_ns });

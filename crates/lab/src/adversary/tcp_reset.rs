@@ -15,11 +15,12 @@
 use daylight_packet::TcpHeader;
 use serde::{Deserialize, Serialize};
 
+use super::either::Look;
 use super::mark::{Fill, Mark, Rule};
 use super::packet::{Packet, Segment};
 use super::residual::{Residual, ResidualConfig};
 use super::trigger::{Match, Reassembly, Trigger};
-use super::{Adversary, AdversaryCounters, InPath, OnPath, Out, Place, Verdict};
+use super::{Adversary, AdversaryCounters, Out, Place};
 use crate::hop::Direction;
 use crate::hop::random::Random;
 use daylight_packet::build::{self, Tcp};
@@ -236,17 +237,13 @@ impl TcpResetConfig {
             in_path,
             counters: AdversaryCounters::of("tcp-reset"),
         };
-        match self.place {
-            Place::InPath => Adversary::InPath(Box::new(reset)),
-            Place::OnPath => Adversary::OnPath(Box::new(reset)),
-        }
+        Adversary::at(self.place, reset)
     }
 }
 
-impl TcpReset {
+impl Look for TcpReset {
     /// Looks at a packet, and resets its connection if it has to. True if it is not to pass.
     fn look(&mut self, now_ns: u64, direction: Direction, packet: &Packet<'_>, out: &mut Out) -> bool {
-        self.counters.seen += 1;
         if packet.tcp().is_none() {
             return false;
         }
@@ -279,27 +276,6 @@ impl TcpReset {
         }
         true
     }
-}
-
-impl InPath for TcpReset {
-    fn packet(&mut self, now_ns: u64, direction: Direction, packet: &Packet<'_>, out: &mut Out) -> Verdict {
-        if self.look(now_ns, direction, packet, out) {
-            self.counters.dropped += 1;
-            Verdict::Drop
-        } else {
-            Verdict::Pass
-        }
-    }
-
-    fn counters(&self) -> AdversaryCounters {
-        self.counters
-    }
-}
-
-impl OnPath for TcpReset {
-    fn packet(&mut self, now_ns: u64, direction: Direction, packet: &Packet<'_>, out: &mut Out) {
-        self.look(now_ns, direction, packet, out);
-    }
 
     fn counters(&self) -> AdversaryCounters {
         self.counters
@@ -309,6 +285,7 @@ impl OnPath for TcpReset {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::adversary::Verdict;
     use crate::adversary::residual::Scope;
     use crate::adversary::testing::{Talk, hello, http};
 

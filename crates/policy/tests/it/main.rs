@@ -1,6 +1,6 @@
 //! Policies through the public API.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used)] // the helpers are tests too
 
 mod checks;
 mod deciding;

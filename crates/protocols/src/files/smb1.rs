@@ -7,7 +7,7 @@
 //! Limits: of a message at most 8 KiB are looked at; file names inside TRANS2 are not read.
 
 use super::ntlmssp;
-use super::smb2::{
+use super::smb::{
     SMB_GUEST, SMB_SIGNING_NOT_REQUIRED, error_name, guid, is_refusal, put_ntlm, server_of, signing,
 };
 use crate::cursor::Cursor;

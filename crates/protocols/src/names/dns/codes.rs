@@ -1,7 +1,7 @@
 //! Names of DNS code points (IANA, "Domain Name System (DNS) Parameters").
 
 /// Types that the code treats specially.
-#[allow(missing_docs)]
+#[allow(missing_docs)] // IANA's own names
 pub mod rtype {
     pub const A: u16 = 1;
     pub const CNAME: u16 = 5;

@@ -245,7 +245,7 @@ pub struct Question<'a> {
 
 /// Where a record stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs)]
+#[allow(missing_docs)] // the sections of RFC 1035 §4.1
 pub enum Section {
     Answer,
     Authority,

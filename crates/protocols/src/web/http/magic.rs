@@ -2,7 +2,7 @@
 
 /// The kinds that risks tell apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs)]
+#[allow(missing_docs)] // those whose names say it all
 pub enum Kind {
     /// Runs on a processor or in a virtual machine, or is an installer.
     Executable,
