@@ -32,7 +32,7 @@ fn expected(seen: &crate::testing::Seen) -> Vec<(String, u16, ProtocolId)> {
         .iter()
         .filter_map(|f| match f {
             Fact::Expect { address, port, protocol, .. } => Some((address.to_string(), *port, *protocol)),
-            Fact::Named { .. } => None,
+            Fact::Named { .. } | Fact::Asked(_) => None,
         })
         .collect()
 }
