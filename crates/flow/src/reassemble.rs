@@ -392,6 +392,33 @@ mod tests {
         assert!(!r.rewind(98) && !Reassembler::new(None).rewind(98));
     }
 
+    /// Who can keep segments from arriving declares no gap for want of room.
+    #[test]
+    fn a_strict_one_refuses_what_it_has_no_room_for() {
+        let mut r = Reassembler::new(Some(0)).strict(true);
+        let (mut counters, mut out) = (ReassemblyCounters::default(), Vec::new());
+        let count = 2 * SEGMENTS_MAX as u32;
+        for round in 0..3 {
+            for seq in (0..count).rev() {
+                r.push(seq, &[seq as u8], 0, true, &mut counters, &mut |piece| match piece {
+                    Piece::Bytes(bytes) => out.extend_from_slice(bytes),
+                    Piece::Gap(_) => panic!("a gap in round {round}"),
+                });
+            }
+        }
+        // Sent often enough, in the worst of orders, some are let in each time.
+        assert!(counters.over_budget > 0);
+        for seq in 0..count {
+            r.push(seq, &[seq as u8], 0, true, &mut counters, &mut |piece| {
+                if let Piece::Bytes(bytes) = piece {
+                    out.extend_from_slice(bytes);
+                }
+            });
+        }
+        assert_eq!(out, (0..count).map(|i| i as u8).collect::<Vec<_>>());
+        assert_eq!(counters.gaps, 0);
+    }
+
     /// Feeds segments (sequence number, bytes) and gives what comes out; `.` stands for a lost byte.
     fn run(syn: Option<u32>, segments: &[(u32, &[u8])]) -> (Vec<u8>, ReassemblyCounters) {
         let (mut r, mut counters, mut out) =

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -10,6 +10,7 @@ use daylight_filter::daemon::{self, Settings};
 use daylight_filter::gate::{Ruling, Witness};
 use daylight_filter::ledger::Ledger;
 use daylight_filter::worker::Shared;
+use daylight_inspect::FlowRecord;
 use daylight_policy::audit::Signer;
 use daylight_policy::{Policy, Verdict};
 use daylight_protocols::common;
@@ -19,7 +20,7 @@ use crate::net::{Net, wait};
 
 /// Flows and questions stopped so far, by the name that was asked for.
 #[derive(Clone, Default)]
-struct Stopped(Arc<Mutex<BTreeMap<String, u64>>>, Arc<AtomicBool>);
+struct Stopped(Arc<Mutex<BTreeMap<String, u64>>>, Arc<AtomicBool>, Arc<AtomicU64>);
 
 /// A decision about this name is a fault of the filter's.
 pub(crate) const FAULTY: &str = "faulty.example.org";
@@ -42,6 +43,10 @@ impl Witness for Stopped {
             let name = ruling.asked.or(hostname).unwrap_or_default();
             *self.0.lock().unwrap().entry(name.trim_end_matches('.').to_lowercase()).or_default() += 1;
         }
+    }
+
+    fn ended(&mut self, _: &Policy, _: Box<FlowRecord>, logged: &[u32]) {
+        self.2.fetch_add(u64::from(!logged.is_empty()), Ordering::Relaxed);
     }
 }
 
@@ -87,9 +92,9 @@ pub(crate) fn rule(name: &str, when: &str, action: &str) -> String {
     )
 }
 
-/// Runs `test` while a filter with this policy is at work.
-pub(crate) fn with_filter(net: &Net, policy: &str, test: impl FnOnce(&Filter<'_>)) {
-    with_settings(net, policy, |_| {}, test);
+/// Runs `test` while a filter with this policy is at work; gives how many flows its `log` rules told of.
+pub(crate) fn with_filter(net: &Net, policy: &str, test: impl FnOnce(&Filter<'_>)) -> u64 {
+    with_settings(net, policy, |_| {}, test)
 }
 
 /// As [`with_filter`], with other settings.
@@ -98,7 +103,7 @@ pub(crate) fn with_settings(
     policy: &str,
     change: impl FnOnce(&mut Settings),
     test: impl FnOnce(&Filter<'_>),
-) {
+) -> u64 {
     let path = net.folder.path().join("policy.toml");
     std::fs::write(&path, policy).unwrap();
     let mut settings = Settings::new(path.clone(), "test");
@@ -124,6 +129,7 @@ pub(crate) fn with_settings(
         running.join().unwrap().unwrap();
     });
     assert!(!run("iptables-save; ip6tables-save").contains("DAYLIGHT"));
+    stopped.2.load(Ordering::Relaxed)
 }
 
 /// A public log in this folder, with its key.

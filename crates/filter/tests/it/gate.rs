@@ -8,7 +8,8 @@ use daylight_filter::gate::{Gate, Outcome, Ruling, Witness};
 use daylight_filter::kernel::Fate;
 use daylight_filter::notice::Notice;
 use daylight_inspect::{Config, FlowRecord};
-use daylight_packet::{Decoded, Decoder, FlowKey, TransportKind};
+use daylight_packet::build::{Tcp, tcp};
+use daylight_packet::{Batch, Decoded, Decoder, FlowKey, Frame, LinkType, TransportKind};
 use daylight_policy::Policy;
 use daylight_policy::audit::{Event, HostName, Target, Timestamp, Totals};
 use daylight_protocols::names::dns::message::Header;
@@ -122,7 +123,7 @@ fn questions_are_refused_one_by_one() {
     assert!(run.notices.len() >= 5, "{}", run.notices.len());
     for notice in &run.notices {
         let decoder = Decoder { verify_checksums: true };
-        let link = daylight_packet::LinkType::RAW;
+        let link = LinkType::RAW;
         let Decoded::Packet(packet) = decoder.decode(link, &notice.packet, 0, notice.packet.len() as u32)
         else {
             panic!("{notice:?}")
@@ -209,4 +210,46 @@ fn another_policy_decides_on_what_still_comes() {
         assert!(outcomes[0] == Outcome::Settled(expected) || one_by_one, "{packets}: {outcomes:?}");
     }
     assert!(totals(&gate).iter().any(|total| total.rule.as_str() == "all"));
+}
+
+/// Neither empty segments nor single bytes make a gate give up waiting for the name.
+#[test]
+fn a_slow_hello_is_waited_for() {
+    let policy = policy(&rule("names", r#"tls && hostname == "blocked.example.org""#, "drop"));
+    let mut gate = Gate::new(policy, &Config::default(), "test", None);
+    let (mut seen, mut notices, mut outcomes) = (Seen::default(), Vec::new(), Vec::new());
+    let mut send = |from_client: bool, seq: u32, flags: u8, payload: &[u8]| {
+        let [client, server] = ["192.0.2.2", "198.51.100.2"].map(|text| text.parse().unwrap());
+        let (source, destination, source_port, destination_port) =
+            if from_client { (client, server, 4000, 443) } else { (server, client, 443, 4000) };
+        let packet = tcp(&Tcp {
+            source,
+            destination,
+            source_port,
+            destination_port,
+            seq,
+            ack: 1,
+            flags,
+            payload,
+            ..Tcp::default()
+        });
+        let len = packet.len() as u32;
+        let frame =
+            Frame { ts_ns: 1_000_000_000, offset: 0, cap_len: len, wire_len: len, link: LinkType::RAW };
+        let batch = Batch { data: Arc::new(packet), frames: vec![frame] };
+        gate.packets(batch, &mut outcomes, &mut notices, &mut seen);
+        outcomes[0]
+    };
+    let (syn, ack) = (2, 16);
+    send(true, 0, syn, b"");
+    send(false, 0, syn | ack, b"");
+    for _ in 0..200 {
+        assert_eq!(send(true, 1, ack, b""), Outcome::Pass);
+    }
+    let (_, hello) = crate::hello::hello("blocked.example.org", 0);
+    let last = hello.len() - 1;
+    for (at, byte) in hello.iter().enumerate() {
+        let expected = if at < last { Outcome::Pass } else { Outcome::Settled(Fate::Dropped) };
+        assert_eq!(send(true, 1 + at as u32, ack, &[*byte]), expected, "byte {at}");
+    }
 }

@@ -133,7 +133,7 @@ fn only_notices_resets_and_errors() {
                 let mut taps: Vec<&mut Tap> = sent.iter_mut().chain(&mut received).collect();
                 loop {
                     let last = over.load(Ordering::Acquire);
-                    let some = taps.iter_mut().fold(false, |some, tap| tap.poll() || some);
+                    let some = taps.iter_mut().filter_map(|tap| tap.poll().then_some(())).count() > 0;
                     if last && !some {
                         break;
                     }

@@ -104,8 +104,10 @@ fn play(
     ensure(stopped == u64::from(blocked), || format!("{stopped} are said to be stopped"))
 }
 
+type Spelling = fn(&str) -> String;
+
 /// As the name is written, in a datagram.
-const SPELLINGS: &[(&str, fn(&str) -> String)] = &[
+const SPELLINGS: &[(&str, Spelling)] = &[
     ("plain", |name| name.to_owned()),
     ("in capitals", str::to_uppercase),
     ("mixed", |name| {

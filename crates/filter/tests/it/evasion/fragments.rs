@@ -30,7 +30,7 @@ pub(super) fn fragments(packet: &[u8], size: usize) -> Vec<Vec<u8>> {
             header[4..6].copy_from_slice(&((piece.len() + 8) as u16).to_be_bytes());
             [&header[..], &extension, piece].concat()
         } else {
-            let place = (at as u16 / 8 | u16::from(more) << 13).to_be_bytes();
+            let place = ((at / 8) as u16 | (u16::from(more) << 13)).to_be_bytes();
             let length = (header.len() + piece.len()) as u16;
             header[2..4].copy_from_slice(&length.to_be_bytes());
             header[6..8].copy_from_slice(&place);

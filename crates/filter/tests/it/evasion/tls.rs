@@ -186,7 +186,8 @@ fn hello_on_the_syn() {
     with_filter(&net, &policy(&rule("names", RULE, "drop")), |filter| {
         let other = |name: &str| NAMES[usize::from(name == NAMES[0])].to_owned();
         // What comes on the SYN: the same as after it, or the other name's hello, which nobody reads.
-        let ways: [(&str, fn(String, String) -> String); 2] =
+        type OnSyn = fn(String, String) -> String;
+        let ways: [(&str, OnSyn); 2] =
             [("the same again", |name, _| name), ("another name", |_, other| other)];
         each(ways.into_iter(), &wires, |wire, way, name| {
             let before = filter.stopped(NAMES[0]);

@@ -142,6 +142,9 @@ const PATTERNS: &[Pattern] = methods! {
     b"NOTIFY " b"SUBSCRIBE " b"UNSUBSCRIBE " b"RPC_IN_DATA " b"RPC_OUT_DATA " b"BITS_POST " b"CCM_POST " b"PURGE " b"POLL "
 };
 
+/// No method that is known is longer, with the blank after it.
+const METHOD_BYTES_MAX: usize = 14;
+
 /// Line ends before a request; a message is not looked for behind more.
 const EMPTY_BYTES_MAX: usize = 64;
 
@@ -154,7 +157,11 @@ fn identify(p: &Probe<'_>) -> Verdict {
     if empty > 0 {
         return match p.payload.get(empty..) {
             _ if empty > EMPTY_BYTES_MAX => Verdict::No,
-            None | Some([]) => Verdict::Need(empty + 1),
+            // No pattern has seen to it that the method is whole.
+            Some(rest) if rest.len() < METHOD_BYTES_MAX && rest.iter().all(u8::is_ascii_uppercase) => {
+                Verdict::Need(p.payload.len() + 1)
+            }
+            None => Verdict::No,
             Some(payload) => match identify(&Probe { payload, ..*p }) {
                 Verdict::Need(n) => Verdict::Need(n + empty),
                 said => said,

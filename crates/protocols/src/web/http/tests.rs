@@ -187,6 +187,21 @@ fn absolute_targets_are_for_proxies() {
     assert!(!format!("{seen:?}").contains("geheim"), "a secret was kept");
 }
 
+/// What servers overlook hides nothing.
+#[test]
+fn empty_lines_and_folds_are_seen_through() {
+    for request in [
+        "\r\n\r\nGET / HTTP/1.1\r\nHost: a.example\r\n\r\n",
+        "\nGET / HTTP/1.1\nHost: a.example\n\n",
+        "GET / HTTP/1.1\r\nHost:\r\n  a.example\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a\r\n\t.example\r\nX: y\r\n z\r\n\r\n",
+    ] {
+        let seen = Flow::tcp(80).client(request.as_bytes()).run_split();
+        assert_eq!(seen.protocol, ProtocolId::Http, "{request:?}");
+        assert!(format!("{seen:?}").contains("\"a"), "{request:?}: {seen:?}");
+    }
+}
+
 #[test]
 fn h2c_upgrades() {
     let request = get(
