@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::{Arc, LazyLock};
 
 use daylight_inspect::FlowRecord;
+use daylight_policy::audit::Timestamp;
 use daylight_policy::{
     Decision, Early, FieldSet, Files, FlowState, Judge, Kind, Policy, Stage, check,
 };
@@ -40,8 +41,12 @@ pub(crate) fn run(data: &[u8]) {
             return;
         }
     };
+    let now = Timestamp::from_unix_s(NOW / 1_000_000_000).expect("a time");
+    for entry in policy.entries(now).expect("what loads can be told") {
+        entry.encode().expect("an entry");
+    }
     for rule in policy.rules() {
-        let said = [&rule.name, &rule.reason, &rule.authority, &rule.expires];
+        let said = [rule.name.as_str(), rule.reason.as_str(), rule.authority.as_str(), &rule.expires];
         assert!(said.iter().all(|text| !text.trim().is_empty()), "no anonymous rule loads");
     }
     let again = Policy::parse(&text, NAME, &files, Some(&policy)).expect("it loaded before");
@@ -56,7 +61,7 @@ pub(crate) fn run(data: &[u8]) {
         if let Some(rule) = last.1.and_then(|at| policy.rules().get(at as usize)) {
             let never = |kind: Kind| matches!(kind, Kind::Shadowed | Kind::Impossible | Kind::Expired);
             // Two rules can stand in one line, if they are in an array.
-            let found = findings.iter().find(|finding| finding.subject == rule.name && never(finding.kind));
+            let found = findings.iter().find(|finding| finding.subject == rule.name.as_str() && never(finding.kind));
             assert!(found.is_none(), "{found:?} had the say");
         }
         let mut state = FlowState::default();

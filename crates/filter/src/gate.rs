@@ -192,7 +192,18 @@ impl Gate {
         let Self { live, rules, tally } = self;
         let (mut rulings, mut ended) = (Vec::new(), Ended::default());
         live.packets(batch, &mut ended, |packet| {
-            let outcome = rules.packet(packet, notices, &mut rulings, tally);
+            let before = notices.len();
+            let mut outcome = rules.packet(packet, notices, &mut rulings, tally);
+            if packet.packet().key.tunnel != 0 {
+                // The kernel knows the tunnel's connection, which has others' flows in it too, and what is sent outside
+                // of it reaches nobody: each packet is decided on by itself, in silence.
+                notices.truncate(before);
+                outcome = match outcome {
+                    Outcome::Settled(Fate::Allowed) => Outcome::Pass,
+                    Outcome::Settled(Fate::Dropped | Fate::Rejected) => Outcome::Drop,
+                    other => other,
+                };
+            }
             if let Some(of_frame) = outcomes.get_mut(packet.frame()) {
                 *of_frame = outcome;
             }

@@ -8,8 +8,8 @@ use daylight_filter::gate::{Gate, Outcome, Ruling, Witness};
 use daylight_filter::kernel::Fate;
 use daylight_filter::notice::Notice;
 use daylight_inspect::{Config, FlowRecord};
-use daylight_packet::build::{Tcp, tcp};
-use daylight_packet::{Batch, Decoded, Decoder, FlowKey, Frame, LinkType, TransportKind};
+use daylight_packet::build::{self, Tcp, tcp};
+use daylight_packet::{Batch, Decoded, Decoder, FlowKey, Frame, LinkType, TcpHeader, TransportKind};
 use daylight_policy::Policy;
 use daylight_policy::audit::{Event, HostName, Target, Timestamp, Totals};
 use daylight_protocols::names::dns::message::Header;
@@ -252,4 +252,43 @@ fn a_slow_hello_is_waited_for() {
         let expected = if at < last { Outcome::Pass } else { Outcome::Settled(Fate::Dropped) };
         assert_eq!(send(true, 1 + at as u32, ack, &[*byte]), expected, "byte {at}");
     }
+}
+
+#[test]
+fn flows_in_a_tunnel_are_decided_on_one_by_one() {
+    let [near, far, client, server] =
+        ["10.0.0.1", "10.0.0.2", "192.0.2.1", "198.51.100.2"].map(|address| address.parse().unwrap());
+    let syn = |port| {
+        let syn = Tcp {
+            source: client,
+            destination: server,
+            source_port: 40_000,
+            destination_port: port,
+            flags: TcpHeader::SYN,
+            ..Tcp::default()
+        };
+        tcp(&syn)
+    };
+    // IP in IP (protocol 4).
+    let inside = |packet: Vec<u8>| build::ip(near, far, 4, &build::Stamp::default(), None, packet);
+    let mut gate =
+        Gate::new(policy(&rule("port", "dst_port == 80", "reject")), &Config::default(), "made", None);
+    let mut decide = |packet: Vec<u8>| {
+        let (mut outcomes, mut notices) = (Vec::new(), Vec::new());
+        let len = packet.len() as u32;
+        let frame = Frame {
+            ts_ns: 1_780_000_000_000_000_000,
+            offset: 0,
+            cap_len: len,
+            wire_len: len,
+            link: LinkType::RAW,
+        };
+        let batch = Batch { data: Arc::new(packet), frames: vec![frame] };
+        gate.packets(batch, &mut outcomes, &mut notices, &mut Seen::default());
+        (outcomes[0], notices.len())
+    };
+    assert_eq!(decide(inside(syn(80))), (Outcome::Drop, 0));
+    assert_eq!(decide(inside(syn(81))), (Outcome::Pass, 0));
+    assert_eq!(decide(syn(80)), (Outcome::Settled(Fate::Rejected), 1));
+    assert_eq!(decide(syn(81)), (Outcome::Settled(Fate::Allowed), 0));
 }
