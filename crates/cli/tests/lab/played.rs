@@ -94,8 +94,9 @@ fn every_link_is_captured_at_both_ends() {
     let mut last = 0;
     while let Some(batch) = source.next_batch(1024).unwrap() {
         for frame in &batch.frames {
-            assert!(frame.ts_ns >= last, "in the order of time");
-            last = frame.ts_ns;
+            // Two processors may stamp packets a little out of their order.
+            assert!(frame.ts_ns + 1_000_000 >= last, "in the order of time: {} after {last}", frame.ts_ns);
+            last = last.max(frame.ts_ns);
             // Ethernet, IPv4 without options, a TCP SYN.
             let bytes = batch.frame_bytes(frame);
             if bytes.len() > 47 && bytes[12..15] == [8, 0, 0x45] && (bytes[23], bytes[47]) == (6, 2) {

@@ -11,7 +11,7 @@ use crate::net::{Net, SERVER, have, wait};
 
 /// Runs `test` with a filter that drops what asks for a blocked name, and fails at two others.
 fn with_faults(name: &str, change: impl FnOnce(&mut Settings), test: impl FnOnce(&Net, &Filter<'_>)) {
-    if !have(&["curl", "openssl", "nginx", "dnsmasq", "dig", "ss"]) || !entered(name) {
+    if !have(&["curl", "openssl", "nginx", "dnsmasq", "dig", "ss", "ping"]) || !entered(name) {
         return;
     }
     let mut net = Net::new();
@@ -75,16 +75,17 @@ fn short_memory_drops_packets() {
 
 fn full_queue(name: &str, open: bool) {
     let change = |settings: &mut Settings| {
-        settings.queue.queue_len = 1;
+        settings.queue.queue_len = 16;
         settings.queue.fail_open = open;
     };
     with_faults(name, change, |net, filter| {
-        // Its packet takes the queue's only place, and the worker's time.
+        // While the worker is at one packet, others fill the queue.
         let slow = format!("curl -s --max-time 1 -H 'Host: {SLOW}' http://{}/", SERVER[0]);
         std::thread::scope(|scope| {
             scope.spawn(|| net.client.sh(&slow));
             wait(|| filter.is_slow());
-            assert_eq!(fetch(net, "www.example.org", 4), open);
+            net.client.sh(&format!("ping -q -c 40 -i 0.01 -W 1 {}", SERVER[0]));
+            assert_eq!(fetch(net, "www.example.org", 3), open);
             assert!(filter.is_slow(), "that was while the queue was full");
         });
         wait(|| !filter.is_slow());

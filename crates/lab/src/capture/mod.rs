@@ -68,8 +68,8 @@ impl Capture {
         Ok(())
     }
 
-    /// Ends it, and turns what was written into one pcapng, in the order of time, with an interface for each end. Gives
-    /// the file's name, and the packets worth a look at side `a`.
+    /// Ends it, and turns what was written into one pcapng, in the order of time, with an interface for each end. Of
+    /// packets that two processors stamped at once, the one that tcpdump saw first stands first. Gives the file's name, and the packets worth a look at side `a`.
     pub(crate) fn finish(mut self, start_ns: i64) -> Result<(String, Vec<PacketRecord>), LabError> {
         for end in &self.ends {
             let _ = kill(Pid::from_raw(end.tcpdump.id().cast_signed()), Signal::SIGTERM);
