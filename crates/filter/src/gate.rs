@@ -330,6 +330,11 @@ impl Rules {
         if let Outcome::Settled(fate) = outcome {
             self.settle(fate);
         }
+        if state == State::Allowed {
+            // Whoever opens a connection on the same ports after it is asked anew. One that was stopped stays so: a SYN
+            // that the server never sees must not open it.
+            packet.set_carried();
+        }
         note.state = state;
         packet.set_note(note.pack());
         if self.passive && matches!(verdict, Verdict::Drop | Verdict::Reject) {

@@ -134,6 +134,12 @@ impl KernelRules {
         let error = format!("-p {icmp} -m conntrack --ctstate RELATED -j RETURN");
         let message = if v6 { "icmp6-adm-prohibited" } else { "icmp-admin-prohibited" };
         if self.offload {
+            // A new connection on the ports of one that was allowed and aborted has its entry, but not its verdict.
+            let clear = format!("-j CONNMARK --set-xmark 0x0/{mask:#x}");
+            rule(&format!(
+                "-p tcp --syn -m mark --mark 0x0/{mask:#x} -m connmark {} {clear}",
+                marked(Fate::Allowed)
+            ));
             let save = format!("-j CONNMARK --save-mark --nfmask {mask:#x} --ctmask {mask:#x}");
             rule(&format!("-m mark ! --mark 0x0/{mask:#x} {save}"));
             rule(&format!("-m connmark {} -j RETURN", marked(Fate::Allowed)));

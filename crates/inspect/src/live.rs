@@ -218,6 +218,12 @@ impl LivePacket<'_> {
         self.shard.set_note(self.index, note);
     }
 
+    /// Says that the rest of the flow is not shown to the engine, so that a SYN on its ports begins another one although the
+    /// end of this one was not seen.
+    pub fn set_carried(&mut self) {
+        self.shard.set_carried(self.index);
+    }
+
     /// What is known of the flow now. The port names a protocol only once it [is settled](Self::is_settled).
     pub fn record(&self) -> Box<FlowRecord> {
         let (first_packet, mut record) = self.shard.snapshot(self.index);

@@ -50,6 +50,10 @@ impl Shard {
         self.table[index].x.found.as_ref().map_or(0, |found| found.note)
     }
 
+    pub(crate) fn set_carried(&mut self, index: FlowIndex) {
+        self.table[index].x.flags.set(Flags::CARRIED, true);
+    }
+
     pub(crate) fn set_note(&mut self, index: FlowIndex, note: u64) {
         self.table[index].x.found.get_or_insert_default().note = note;
     }

@@ -37,6 +37,8 @@ impl Flags {
     pub(super) const PAYLOAD: u8 = 4;
     /// The parser is gone until the next payload.
     pub(super) const RESTING: u8 = 8;
+    /// Somebody else carries the flow on, unseen: its end, too.
+    pub(super) const CARRIED: u8 = 16;
 
     pub(super) fn has(self, flag: u8) -> bool {
         self.0 & flag != 0

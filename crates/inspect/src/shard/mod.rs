@@ -252,7 +252,8 @@ impl Shard {
     fn over(&self, index: FlowIndex, packet: &Packet) -> Option<EndReason> {
         let flow = &self.table[index];
         // A new connection on the same ports: SYN alone, after the old one closed.
-        if is_syn(packet) && flow.key.protocol == TransportKind::TCP && flow.is_closed() {
+        let unseen = flow.x.flags.has(Flags::CARRIED);
+        if is_syn(packet) && flow.key.protocol == TransportKind::TCP && (flow.is_closed() || unseen) {
             return Some(EndReason::Closed);
         }
         let idle_ns = packet.ts_ns.saturating_sub(flow.last_ns);
