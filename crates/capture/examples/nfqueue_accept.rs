@@ -3,7 +3,7 @@
 //!     nfqueue_accept [--queues FIRST:LAST] [--copy BYTES] [--no-gso] [--for SECONDS]
 //!
 //! It looks at nothing, so it shows what the way through user space costs. `scripts/bench-nfqueue` runs it.
-#![allow(clippy::print_stdout)]
+#![allow(clippy::print_stdout)] // what it prints is its result
 
 use std::error::Error;
 use std::thread;

@@ -3,7 +3,7 @@
 //!     nfqueue_peer [--queue NUMBER] [--gso]
 //!
 //! It runs until it is ended.
-#![allow(clippy::print_stdout)]
+#![allow(clippy::print_stdout)] // what it prints is its result
 
 use std::error::Error;
 

@@ -6,7 +6,7 @@
 //!
 //! Frames go through `recvmmsg` and `sendmmsg`: one system call for many. VLAN tags that the kernel has taken off a frame
 //! are not put back.
-#![allow(unsafe_code)]
+#![allow(unsafe_code)] // system calls on a packet socket, each behind a safe function
 
 use std::ffi::{CString, c_int, c_void};
 use std::io;

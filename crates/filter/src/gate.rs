@@ -240,7 +240,7 @@ impl Gate {
 
 /// Flows that have ended.
 #[derive(Default)]
-#[allow(clippy::vec_box)] // As the engine hands them on.
+#[allow(clippy::vec_box)] // the engine hands records on in boxes
 struct Ended(Vec<Box<FlowRecord>>);
 
 impl RecordSink for Ended {

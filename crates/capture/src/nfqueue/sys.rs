@@ -1,6 +1,6 @@
 //! The system calls on a netlink socket: the one file of this module that says `unsafe`.
 
-#![allow(unsafe_code)]
+#![allow(unsafe_code)] // system calls on a netlink socket, each behind a safe function
 
 use std::io;
 use std::mem::{self, MaybeUninit};

@@ -1,5 +1,5 @@
 //! The command as a user meets it.
-#![allow(clippy::expect_used, clippy::unwrap_used)]
+#![allow(clippy::expect_used, clippy::unwrap_used)] // the helpers are tests too
 
 mod behaviour;
 mod filter;
