@@ -21,6 +21,8 @@ pub mod nfqueue;
 mod open;
 #[cfg(target_os = "linux")]
 pub mod raw_socket;
+#[cfg(target_os = "linux")]
+mod saved_syn;
 mod source;
 mod write;
 
@@ -30,4 +32,6 @@ mod tests;
 pub use expand::expand;
 pub use format::{Format, NotACapture, Progress, Walked};
 pub use open::{open, open_bytes, open_reader};
+#[cfg(target_os = "linux")]
+pub use saved_syn::{save_syns, saved_syn};
 pub use write::{PcapWriter, PcapngWriter};

@@ -17,7 +17,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Offload {
-    /// [`NEEDS_CHECKSUM`](Self::NEEDS_CHECKSUM) and others.
+    /// [`NEEDS_CHECKSUM`](Self::NEEDS_CHECKSUM), [`VALID_DATA`](Self::VALID_DATA) and others.
     pub flags: u8,
     /// What has to be cut: 0 for nothing.
     pub gso_type: u8,
@@ -36,6 +36,8 @@ const _: () = assert!(size_of::<Offload>() == 10);
 impl Offload {
     /// The transport's checksum holds the pseudo-header only.
     pub const NEEDS_CHECKSUM: u8 = 1;
+    /// The transport's checksum was verified.
+    pub const VALID_DATA: u8 = 2;
     /// Nothing is to be cut.
     pub const GSO_NONE: u8 = 0;
     /// TCP over IPv4.

@@ -122,12 +122,17 @@ impl KernelRules {
         let mask = self.mark.mask();
         let marked = |fate: Fate| format!("--mark {:#x}/{mask:#x}", self.mark.mark(fate));
         let mut script = format!("*raw\n:{chain} - [0:0]\n");
-        // A notice goes out under somebody else's address: it is no connection of this machine's.
-        let notice = self.mark.notice();
-        let _ = writeln!(script, "-A {chain} -m mark --mark {notice:#x}/{mask:#x} -j CT --notrack");
+        // A notice goes out under somebody else's address: it is no connection of this machine's. A reset ends the connection
+        // that it names, also for connection tracking: a new one on the same ports inherits nothing.
+        let notice = format!("-m mark --mark {:#x}/{mask:#x}", self.mark.notice());
+        let _ = writeln!(script, "-A {chain} -p tcp --tcp-flags RST RST {notice} -j RETURN");
+        let _ = writeln!(script, "-A {chain} {notice} -j CT --notrack");
         let _ = writeln!(script, "-I OUTPUT 1 -j {chain}\nCOMMIT\n*filter\n:{chain} - [0:0]");
         let mut rule = |rule: &str| _ = writeln!(script, "-A {chain} {rule}");
-        rule(&format!("-m mark --mark {notice:#x}/{mask:#x} -j RETURN"));
+        if self.own_traffic {
+            // What the machine forwards may have others' marks.
+            rule(&format!("{notice} -j RETURN"));
+        }
         // An error message belongs, for connection tracking, to the connection that it is about: a verdict on the message
         // would be saved as that connection's.
         let icmp = if v6 { "ipv6-icmp" } else { "icmp" };

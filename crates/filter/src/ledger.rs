@@ -2,7 +2,8 @@
 //!
 //! Counts of the hour that is not over are kept in a file beside the log, some seconds old at most. What a killed filter
 //! had counted is found there by the next one. That file says how long the log was: what was appended since is
-//! not counted again.
+//! not counted again. It is written every minute also if nothing was counted: whoever shows the log sees by it that the filter
+//! runs.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -18,6 +19,8 @@ use serde::{Deserialize, Serialize};
 
 /// How old the kept counts may be.
 const KEEP_EVERY: Duration = Duration::from_secs(5);
+/// … and the file.
+const SIGN_OF_LIFE_EVERY: Duration = Duration::from_secs(60);
 /// After how long an append that failed is tried again.
 const RETRY_AFTER: Duration = Duration::from_secs(30);
 /// As long as a text of the log may be, with room for a mark that says that it was cut.
@@ -51,7 +54,7 @@ pub struct Ledger {
     writer: Writer,
     tally: Tally,
     kept: PathBuf,
-    /// When counts were kept last for being old.
+    /// When counts were kept last, or that was tried.
     kept_at: Option<Instant>,
     /// They are not what is kept.
     changed: bool,
@@ -162,8 +165,8 @@ impl Ledger {
             });
             self.note(told);
         }
-        let fresh = self.kept_at.is_some_and(|at| at.elapsed() < KEEP_EVERY);
-        if self.changed && !fresh {
+        let old = |age: Duration| self.kept_at.is_none_or(|at| at.elapsed() >= age);
+        if self.changed && old(KEEP_EVERY) || old(SIGN_OF_LIFE_EVERY) {
             self.kept_at = Some(Instant::now());
             let kept = self.keep();
             self.note(kept);

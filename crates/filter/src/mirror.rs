@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use daylight_capture::raw_socket::{BATCH_FRAMES_MAX, RawFrame, RawSocket};
+use daylight_capture::raw_socket::{BATCH_FRAMES_MAX, Offload, RawFrame, RawSocket};
 use daylight_inspect::Config;
-use daylight_packet::{Batch, Frame, LinkType};
+use daylight_packet::{Batch, Frame, LinkType, is_damaged};
 
 use crate::gate::{Gate, Witness};
 use crate::send::NoticeSender;
@@ -72,7 +72,7 @@ impl<W: Witness> Listener<W> {
 
 fn batch(frames: &[RawFrame], now_ns: i64) -> Batch {
     let mut data = Vec::with_capacity(frames.iter().map(|frame| frame.bytes.len()).sum());
-    let frames = frames.iter().map(|frame| {
+    let frames = frames.iter().filter(|frame| !is_thrown_away(frame)).map(|frame| {
         let len = frame.bytes.len() as u32;
         let offset = data.len() as u32;
         data.extend_from_slice(&frame.bytes);
@@ -80,4 +80,15 @@ fn batch(frames: &[RawFrame], now_ns: i64) -> Batch {
     });
     let frames = frames.collect();
     Batch { data: Arc::new(data), frames }
+}
+
+/// True for what its receiver will not read.
+fn is_thrown_away(frame: &RawFrame) -> bool {
+    // What the kernel has verified, and what a sender on this machine leaves to the network card.
+    let trusted = frame.offload.flags & (Offload::NEEDS_CHECKSUM | Offload::VALID_DATA) != 0;
+    let mut kind_at = 12;
+    while let Some([0x81, 0] | [0x88, 0xa8]) = frame.bytes.get(kind_at..kind_at + 2) {
+        kind_at += 4;
+    }
+    !trusted && !frame.offload.is_large() && frame.bytes.get(kind_at + 2..).is_some_and(is_damaged)
 }

@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError, RwLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use daylight_capture::nfqueue::{Bits, Error, Queue, Verdict};
+use daylight_capture::nfqueue::{Bits, Checksum, Error, Queue, Verdict};
 use daylight_inspect::Config;
-use daylight_packet::{Batch, Frame, LinkType};
+use daylight_packet::{Batch, Frame, LinkType, is_damaged};
 use daylight_policy::Policy;
 use daylight_policy::audit::Tally;
 
@@ -205,9 +205,13 @@ impl<W: Witness> Worker<W> {
                 }
                 shared.counters.unread.fetch_add(packets.len() as u64, Ordering::Relaxed);
             } else {
-                let batch = copied(&packets, now_ns);
+                let (batch, damaged) = copied(&packets, now_ns);
                 let decided = catch_unwind(AssertUnwindSafe(|| {
                     gate.packets(batch, &mut outcomes, &mut notices, &mut self.witness);
+                    for index in damaged {
+                        let packet = packets.packet(index).map_or(&[][..], |packet| packet.payload);
+                        outcomes.insert(index, gate.unread(packet, now_ns));
+                    }
                 }));
                 if decided.is_err() {
                     // The engine's state is worth nothing any more; the kernel keeps what was decided.
@@ -252,12 +256,17 @@ pub(crate) fn now_ns() -> i64 {
     i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
 }
 
-/// The packets as frames of the engine's. Flows hold on to nothing of a batch, but the queue's buffers are the kernel's
-/// again when the verdicts are sent.
-fn copied(packets: &daylight_capture::nfqueue::Batch<'_>, now_ns: i64) -> Batch {
+/// The packets as frames of the engine's, and which of them are not to be read. Flows hold on to nothing of a batch, but the
+/// queue's buffers are the kernel's again when the verdicts are sent.
+fn copied(packets: &daylight_capture::nfqueue::Batch<'_>, now_ns: i64) -> (Batch, Vec<usize>) {
     let mut data = Vec::with_capacity(packets.packets().map(|packet| packet.payload.len()).sum());
-    let mut frames = Vec::with_capacity(packets.len());
-    for packet in packets.packets() {
+    let (mut frames, mut damaged) = (Vec::with_capacity(packets.len()), Vec::new());
+    for (index, packet) in packets.packets().enumerate() {
+        // Connection tracking has verified those of all packets that it knows what to make of.
+        if packet.checksum == Checksum::NotVerified && !packet.gso && is_damaged(packet.payload) {
+            damaged.push(index);
+            continue;
+        }
         let cap_len = packet.payload.len() as u32;
         frames.push(Frame {
             ts_ns: packet.timestamp_ns.and_then(|ns| i64::try_from(ns).ok()).unwrap_or(now_ns),
@@ -268,7 +277,7 @@ fn copied(packets: &daylight_capture::nfqueue::Batch<'_>, now_ns: i64) -> Batch 
         });
         data.extend_from_slice(packet.payload);
     }
-    Batch { data: Arc::new(data), frames }
+    (Batch { data: Arc::new(data), frames }, damaged)
 }
 
 /// What the kernel is told. A fate goes into the packet's mark, and the packet to the beginning of the filter's chain,

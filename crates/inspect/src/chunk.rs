@@ -299,12 +299,24 @@ impl Chunk {
         }
     }
 
-    /// The captured payload of a packet.
-    pub(crate) fn payload(&self, entry: &Entry) -> &[u8] {
-        let bytes = match entry.bytes.checked_sub(REASSEMBLED) {
+    /// A packet from its IP header on, if that is where its frame begins.
+    pub(crate) fn ip(&self, entry: &Entry) -> Option<&[u8]> {
+        let is_reassembled = entry.bytes >= REASSEMBLED;
+        let is_raw = is_reassembled || self.batch.frames[entry.bytes as usize].link == LinkType::RAW;
+        is_raw.then(|| self.bytes(entry))
+    }
+
+    /// The bytes that offsets in a packet are into.
+    fn bytes(&self, entry: &Entry) -> &[u8] {
+        match entry.bytes.checked_sub(REASSEMBLED) {
             Some(i) => self.reassembled[i as usize].bytes(),
             None => self.batch.frame_bytes(&self.batch.frames[entry.bytes as usize]),
-        };
+        }
+    }
+
+    /// The captured payload of a packet.
+    pub(crate) fn payload(&self, entry: &Entry) -> &[u8] {
+        let bytes = self.bytes(entry);
         let start = entry.packet.payload_offset as usize;
         bytes.get(start..start + entry.packet.payload_len as usize).unwrap_or(&[])
     }

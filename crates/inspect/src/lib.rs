@@ -41,7 +41,7 @@ pub mod summary;
 pub use chunk::FrameCounters;
 pub use config::{Config, Timeouts, WantedCore};
 pub use filter::{RecordSchema, columns_of, compile};
-pub use live::{Live, LivePacket};
+pub use live::{Glance, Live, LivePacket};
 pub use merge::RecordSink;
 pub use pipeline::{Control, RunStats, dispatcher, inspect};
 pub use record::{

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use daylight_flow::{FlowHasher, FlowIndex};
-use daylight_packet::{Batch, Decoder, DefragmentLimits, Defragmenter, Packet};
+use daylight_packet::{Batch, Decoded, Decoder, DefragmentLimits, Defragmenter, LinkType, Packet};
 use daylight_protocols::{Asked, ProtocolId};
 
 use crate::chunk::{Chunk, Entry, FRAMES, FrameCounters, Pool};
@@ -83,12 +83,40 @@ impl Live {
         let may_hold = self.shard.held_bytes <= self.config.reassembly_bytes_max;
         let output = self.shard.process(&chunk, 0, &self.decoder, over, may_hold);
         self.correlation.merge(vec![output], &self.config, sink);
-        for entry in chunk.lists[0].iter().map(|i| &chunk.entries[*i as usize]) {
-            let Some(index) = self.shard.find(entry) else { continue };
+        let entries = || chunk.lists[0].iter().map(|i| &chunk.entries[*i as usize]);
+        let flows: Vec<_> = entries().map(|entry| self.shard.find(entry.hash, &entry.packet.key)).collect();
+        // What is known of a flow includes what later packets told: so must its doubts.
+        for (entry, index) in entries().zip(&flows) {
+            if let (Some(index), Some(ip)) = (index, chunk.ip(entry)) {
+                self.shard.weigh(*index, &entry.packet, ip);
+            }
+        }
+        for (entry, index) in entries().zip(flows) {
+            let Some(index) = index else { continue };
+            if !self.shard.is_in_doubt(index) {
+                self.shard.conclude(index);
+            }
             let frame = (entry.number - first) as usize;
             let Self { shard, correlation, config, .. } = self;
             each(&mut LivePacket { shard, correlation, config, chunk: &chunk, entry, index, frame });
         }
+    }
+
+    /// What is known of an IP packet's flow, without that the packet changes anything about it. `None` if it can't be read.
+    pub fn glance(&self, ip: &[u8], now_ns: i64) -> Option<Glance> {
+        let Decoded::Packet(packet) = self.decoder.decode(LinkType::RAW, ip, now_ns, ip.len() as u32) else {
+            return None;
+        };
+        let flow_hash = self.hasher.hash(&packet.key);
+        let (first_packet, note, mut record) = match self.shard.find(flow_hash, &packet.key) {
+            Some(index) => {
+                let (first_packet, record) = self.shard.snapshot(index);
+                (first_packet, Some(self.shard.note(index)), record)
+            }
+            None => (self.frames.frames, None, self.shard.stranger(&packet)),
+        };
+        self.correlation.apply(&mut record, first_packet, &self.config, false);
+        Some(Glance { packet, flow_hash, note, record })
     }
 
     /// Ends the flows whose time has come, where no packets come that would.
@@ -113,6 +141,18 @@ impl Live {
     pub fn counters(&self) -> (FrameCounters, ShardCounters) {
         (self.frames, self.shard.counters)
     }
+}
+
+/// A packet that was not taken in, with what is known of its flow.
+pub struct Glance {
+    /// Its headers.
+    pub packet: Packet,
+    /// As [`LivePacket::flow_hash`].
+    pub flow_hash: u64,
+    /// The caller's, if there is such a flow.
+    pub note: Option<u64>,
+    /// The flow, or what it would be if the packet were its first.
+    pub record: Box<FlowRecord>,
 }
 
 /// A packet with its flow.
@@ -161,6 +201,18 @@ impl LivePacket<'_> {
     pub fn is_caught_up(&self) -> bool {
         let other = self.shard.flow(self.index).sides[usize::from(self.is_from_client())];
         other.next_seq().is_none_or(|next| next == self.entry.packet.tcp.ack)
+    }
+
+    /// TCP: true if its connection has bytes that may never be taken by whoever they are for: they came in a segment that does
+    /// not look like those before it, and were not acknowledged. Only frames that begin with the IP header are looked at,
+    /// and nothing in a tunnel.
+    pub fn is_in_doubt(&self) -> bool {
+        self.shard.is_in_doubt(self.index)
+    }
+
+    /// Says that the flow was decided on: what comes again in other words need not be [refused](Self::is_refused) any more.
+    pub fn let_go(&mut self) {
+        self.shard.let_go(self.index);
     }
 
     /// Its transport payload, as far as it was captured.

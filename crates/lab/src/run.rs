@@ -86,7 +86,7 @@ pub fn run(
 }
 
 /// Makes the run's folder: the scenario's name, this process, and a number.
-fn new_folder(path: &Path) -> Result<PathBuf, LabError> {
+pub(crate) fn new_folder(path: &Path) -> Result<PathBuf, LabError> {
     let base = registry::folder()?;
     let stem = path.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
     let stem: String = stem.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').take(30).collect();
@@ -118,10 +118,7 @@ impl Running {
         let log = fs::File::create(folder.join("world.txt")).map_err(failed())?;
         let mut child = Command::new(program)
             .args(arguments)
-            .arg(match options.privilege {
-                Privilege::Root => "root",
-                Privilege::UserNamespace => "user-namespace",
-            })
+            .arg(options.privilege.argument())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(log)

@@ -9,17 +9,21 @@
 #![forbid(unsafe_code)]
 
 pub mod build;
+mod checksum;
 mod decoded;
 mod decoder;
 mod fragment;
 mod frame;
 mod link;
+mod special;
 mod tunnels;
 
+pub use checksum::is_damaged;
 pub use decoded::{Decoded, FlowKey, FrameKind, Issues, Packet, TcpHeader, TransportKind};
 pub use decoder::{Decoder, ENCAPSULATIONS_MAX, icmp_counterpart};
 pub use fragment::{
     DefragmentCounters, DefragmentLimits, Defragmented, Defragmenter, OverlapPolicy, Reassembled,
 };
 pub use frame::{Batch, Frame, FrameBytes, FrameSource, LinkType, SourceEnd, SourceError};
+pub use special::{embedded_ipv4, is_special};
 pub use tunnels::{TUNNELS_MAX, Tunnel, TunnelKind, Tunnels};

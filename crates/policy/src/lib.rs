@@ -16,6 +16,7 @@
 #![forbid(unsafe_code)]
 
 pub mod audit;
+mod basis;
 mod check;
 mod counter;
 mod error;
@@ -30,8 +31,10 @@ mod rate;
 mod read;
 mod rule;
 mod schedule;
+mod target;
 mod told;
 
+pub use basis::Basis;
 pub use check::{Finding, Kind, Report, SOON_NS, Severity, check};
 pub use counter::{Count, Counter};
 pub use error::{LoadError, Problem};

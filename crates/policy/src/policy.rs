@@ -14,6 +14,7 @@ use crate::fields::{FieldSet, Fields, Numbering};
 use crate::list::{self, LIST_BYTES_MAX, ListKind, ListSpec, NamedList};
 use crate::read::{self, POLICY_BYTES_MAX, RuleDraft};
 use crate::rule::{Condition, Match, Rule, Verdict};
+use crate::target;
 
 /// Where the files of lists come from. Nothing else of a policy reads files.
 pub trait Files {
@@ -119,10 +120,10 @@ impl Policy {
             // A list that can't be read is there all the same, so that the conditions can be looked at.
             let mut found = Arc::new(empty(spec.kind));
             match load_list(&spec, files, previous) {
-                Ok((digest, list, report)) => {
-                    found = Arc::clone(&list);
+                Ok(loaded) => {
+                    found = Arc::clone(&loaded.list);
                     let line = crate::error::position(text, at.start).0;
-                    lists.push(NamedList { spec: spec.clone(), line, digest, list, report });
+                    lists.push(NamedList { line, ..loaded });
                 }
                 Err(why) if !spec.file.as_os_str().is_empty() => {
                     let message = format!("{}: {why}", spec.file.display());
@@ -144,6 +145,9 @@ impl Policy {
         let (Some(name), true) = (draft.name, problems.is_empty()) else {
             return Err(LoadError::new(problems));
         };
+        for rule in &mut rules {
+            rule.grounds = target::grounds(&rule.condition, &lists);
+        }
         let fields = source.numbering.into_fields();
         let mut programs = Vec::new();
         let turns = rules.iter().zip(0..).map(|(rule, at)| {
@@ -268,18 +272,19 @@ impl Source<'_> {
             action: draft.action,
             reason,
             authority,
+            basis: draft.basis,
             expires_ns: draft.expires_ns,
             expires: draft.expires,
             appeal: draft.appeal,
             hours: draft.hours,
             reads,
+            grounds: Box::default(),
         }))
     }
 }
 
-type Loaded = (Digest, Arc<List>, Arc<list::ListReport>);
-
-fn load_list(spec: &ListSpec, files: &dyn Files, previous: Option<&Policy>) -> Result<Loaded, String> {
+/// A list, but for the line of the policy on which it stands.
+fn load_list(spec: &ListSpec, files: &dyn Files, previous: Option<&Policy>) -> Result<NamedList, String> {
     let bytes = files.read(&spec.file, LIST_BYTES_MAX).map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => "there is no such file; it is sought beside the policy".to_owned(),
         _ => error.to_string(),
@@ -291,11 +296,12 @@ fn load_list(spec: &ListSpec, files: &dyn Files, previous: Option<&Policy>) -> R
             && (a.kind, a.format, &a.column, &a.file) == (b.kind, b.format, &b.column, &b.file)
     });
     if let Some(known) = known {
-        return Ok((digest, Arc::clone(&known.list), Arc::clone(&known.report)));
+        return Ok(NamedList { spec: spec.clone(), ..known.clone() });
     }
     let text = String::from_utf8_lossy(&bytes);
-    let (list, report) = list::read(&text, &spec.file.display().to_string(), spec)?;
-    Ok((digest, Arc::new(list), Arc::new(report)))
+    let (list, lines, report) = list::read(&text, &spec.file.display().to_string(), spec)?;
+    let (list, lines, report) = (Arc::new(list), Arc::new(lines), Arc::new(report));
+    Ok(NamedList { spec: spec.clone(), line: 0, digest, list, lines, report })
 }
 
 fn empty(kind: ListKind) -> List {

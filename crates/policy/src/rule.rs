@@ -3,14 +3,18 @@
 use std::sync::Arc;
 
 use daylight_expr::Program;
+use serde::{Deserialize, Serialize};
 
 use crate::audit::{AuditError, Label, Text};
+use crate::basis::Basis;
 use crate::fields::FieldSet;
 use crate::rate::Limit;
 use crate::schedule::Hours;
+use crate::target::Ground;
 
 /// Which of several rules that hold has the say.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Match {
     /// The first in the file.
     First,
@@ -136,6 +140,8 @@ pub struct Rule {
     pub reason: Text,
     /// Who decided so.
     pub authority: Text,
+    /// Whose will that is.
+    pub basis: Basis,
     /// From when on it no longer applies: nanoseconds since 1970.
     pub expires_ns: i64,
     /// The same as it was written: a date, which is the last day, or a time.
@@ -146,4 +152,6 @@ pub struct Rule {
     pub hours: Vec<Hours>,
     /// The fields that its condition reads.
     pub reads: FieldSet,
+    /// The lists by which what it stops is told.
+    pub(crate) grounds: Box<[Ground]>,
 }

@@ -1,14 +1,19 @@
 //! When a rule is in force: its hours in the policy's time zone, and the day on which it expires.
 
 use jiff::civil::{Date, Time};
-use jiff::tz::TimeZone;
+use jiff::tz::{TimeZone, TimeZoneDatabase};
 use jiff::{Span, Timestamp};
+use serde::{Deserialize, Serialize};
 
 /// Minutes in a day.
 const DAY: u16 = 24 * 60;
 
+/// How many windows a rule may have: with all its texts it has to fit into an entry of the public log.
+pub(crate) const WINDOWS_MAX: usize = 64;
+
 /// A window of hours on some days of the week.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Window", into = "Window")]
 pub struct Hours {
     /// A bit for each day of the week, Monday the lowest.
     pub days: u8,
@@ -16,6 +21,29 @@ pub struct Hours {
     pub from: u16,
     /// Minutes after midnight at which it ends, 1 to 1440. If not after `from`, it ends on the next day.
     pub to: u16,
+}
+
+/// A window as the public log tells it.
+#[derive(Serialize, Deserialize)]
+struct Window {
+    days: String,
+    from: String,
+    to: String,
+}
+
+impl From<Hours> for Window {
+    fn from(hours: Hours) -> Self {
+        let [from, to] = [hours.from, hours.to].map(time_of_day);
+        Self { days: hours.day_names(), from, to }
+    }
+}
+
+impl TryFrom<Window> for Hours {
+    type Error = String;
+
+    fn try_from(window: Window) -> Result<Self, String> {
+        Self::new(days(&window.days)?, minutes(&window.from)?, minutes(&window.to)?)
+    }
 }
 
 const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
@@ -55,7 +83,25 @@ pub(crate) fn minutes(text: &str) -> Result<u16, String> {
     if minutes > 59 || hours * 60 + minutes > DAY { Err(wrong()) } else { Ok(hours * 60 + minutes) }
 }
 
+fn time_of_day(minute: u16) -> String {
+    format!("{:02}:{:02}", minute / 60, minute % 60)
+}
+
 impl Hours {
+    /// A window; the error says what is wrong with it.
+    pub(crate) fn new(days: u8, from: u16, to: u16) -> Result<Self, String> {
+        if from == to || from == DAY || to == 0 {
+            return Err("the window is empty".to_owned());
+        }
+        Ok(Self { days, from, to })
+    }
+
+    /// Its days one by one: `mon,tue`.
+    fn day_names(self) -> String {
+        let days = DAYS.iter().enumerate().filter(|(at, _)| self.days >> at & 1 == 1);
+        days.map(|(_, day)| *day).collect::<Vec<_>>().join(",")
+    }
+
     /// The window that begins on a day, if one does: from its first nanosecond to the first after it. Where clocks are
     /// changed, a time that isn't there is taken as the one an hour later, and of one that is there twice the first.
     fn on(&self, date: Date, zone: &TimeZone) -> Option<(i64, i64)> {
@@ -70,10 +116,7 @@ impl Hours {
 
 impl std::fmt::Display for Hours {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let days: Vec<_> =
-            DAYS.iter().enumerate().filter(|(at, _)| self.days >> at & 1 == 1).map(|(_, day)| *day).collect();
-        let [from, to] = [self.from, self.to].map(|m| format!("{:02}:{:02}", m / 60, m % 60));
-        write!(f, "{} {from}-{to}", days.join(","))
+        write!(f, "{} {}-{}", self.day_names(), time_of_day(self.from), time_of_day(self.to))
     }
 }
 
@@ -91,6 +134,15 @@ fn nanoseconds(at: Timestamp) -> Option<i64> {
 /// The first nanosecond after a day.
 pub(crate) fn end_of(date: Date, zone: &TimeZone) -> Option<i64> {
     instant(date, DAY, zone)
+}
+
+/// Whether a time is in one of the windows, in the zone of that name; none if there is no such zone.
+pub(crate) fn is_within(hours: &[Hours], zone: &str, now_ns: i64) -> Option<bool> {
+    if hours.is_empty() {
+        return Some(true);
+    }
+    let zone = TimeZoneDatabase::bundled().get(zone).ok()?;
+    Some(in_hours(hours, now_ns, &zone).0)
 }
 
 /// Whether a time is in one of the windows, and until when that stays so. Without windows it always is.
@@ -125,7 +177,7 @@ mod tests {
     }
 
     fn zone(name: &str) -> TimeZone {
-        jiff::tz::TimeZoneDatabase::bundled().get(name).unwrap()
+        TimeZoneDatabase::bundled().get(name).unwrap()
     }
 
     #[test]

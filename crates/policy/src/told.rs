@@ -1,10 +1,8 @@
 //! What the public log tells of a policy.
 
-use daylight_expr::ValueRef;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use crate::audit::{self, AuditError, Domain, Entry, HostName, Label, Target, Timestamp};
-use crate::list::ListKind;
+use crate::audit::{self, AuditError, Entry, Label, Timestamp};
 use crate::policy::Policy;
 use crate::rule::{Action, Rule};
 
@@ -37,23 +35,12 @@ impl Policy {
             })
         });
         let lists = lists.collect::<Result<_, AuditError>>()?;
-        Ok(Entry::policy_loaded(time, self.name(), self.digest(), rules, lists))
-    }
-
-    /// What the log says was to be reached when a rule stopped a flow that asked for this name: the entry of the rule's
-    /// list that covers it, else the host, else nothing but the rule.
-    pub fn target(&self, rule: &Rule, name: Option<&str>) -> Target {
-        let Some(host) = name.and_then(|name| HostName::new(name).ok()) else { return Target::Rule };
-        let names = rule.condition.program().into_iter().flat_map(|program| program.lists());
-        let lists = names.filter_map(|name| self.lists().iter().find(|list| list.name() == name));
-        for list in lists.filter(|list| list.kind() == ListKind::Domains) {
-            let entry = list.list().entry(ValueRef::Str(host.as_str()));
-            let name = entry.and_then(|entry| Domain::new(&entry).ok()).filter(|domain| domain.covers(&host));
-            if let (Some(name), Ok(list)) = (name, Label::new(list.name())) {
-                return Target::ListName { list, name };
-            }
-        }
-        Target::Host(host)
+        let terms = audit::Terms {
+            matching: self.matching(),
+            default: audit::Otherwise::Allow,
+            timezone: Label::new(self.timezone())?,
+        };
+        Ok(Entry::policy_loaded(time, self.name(), self.digest(), Some(terms), rules, lists))
     }
 
     fn rule_entry(&self, rule: &Rule) -> Result<audit::Rule, AuditError> {
@@ -72,6 +59,8 @@ impl Policy {
             authority: rule.authority.clone(),
             expires: Timestamp::from_unix_s((rule.expires_ns / 1_000_000_000).clamp(0, LATEST_S))?,
             appeal: rule.appeal.clone(),
+            basis: rule.basis,
+            hours: rule.hours.clone(),
         })
     }
 }

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use criterion::Criterion;
+use daylight_policy::Basis;
 use daylight_policy::audit::{
     Action, Counts, Digest, Entry, Event, HostName, Label, Rule, Signer, Target, Text, Timestamp, Totals,
     VerifierKey, Writer,
@@ -94,12 +95,14 @@ fn write(folder: &Path) -> Result<VerifierKey, Box<dyn Error>> {
         authority: Text::new("Board of Example School, decision 8")?,
         expires: Timestamp::parse("2099-01-01T00:00:00Z")?,
         appeal: Some(Text::new("mailto:board@example.org")?),
+        basis: Basis::Operator,
+        hours: vec![],
     };
     writer.append(&[Entry {
         time: begin,
         event: Event::FilterStarted { software: Text::new("daylight 0.1.0")? },
     }])?;
-    writer.append(&Entry::policy_loaded(begin, &policy, Digest::of(b"policy"), vec![told], vec![]))?;
+    writer.append(&Entry::policy_loaded(begin, &policy, Digest::of(b"policy"), None, vec![told], vec![]))?;
     for hour in 0_i64.. {
         let time = Timestamp::from_unix_s(begin.unix_s() + (hour + 1) * 3600)?;
         let mut entries = Vec::new();

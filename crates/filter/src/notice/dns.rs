@@ -1,8 +1,9 @@
 //! A DNS answer that refuses, with an Extended DNS Error (RFC 8914) that says why.
 
+use daylight_policy::Basis;
 use daylight_protocols::names::dns::message::{Header, Reader};
 
-use super::{Basis, Refusal, shortened};
+use super::{Refusal, shortened};
 
 const HEADER_LEN: usize = 12;
 const TYPE_OPT: u16 = 41;
@@ -12,14 +13,12 @@ const RCODE_REFUSED: u8 = 5;
 /// So that the answer fits into any path's datagrams.
 const TEXT_LEN_MAX: usize = 400;
 
-impl Basis {
-    /// RFC 8914 §4.16 to §4.18: Blocked, Censored, Filtered.
-    pub fn error_code(self) -> u16 {
-        match self {
-            Self::Operator => 15,
-            Self::External => 16,
-            Self::Client => 17,
-        }
+/// RFC 8914 §4.16 to §4.18: Blocked, Censored, Filtered.
+fn error_code(basis: Basis) -> u16 {
+    match basis {
+        Basis::Operator => 15,
+        Basis::External => 16,
+        Basis::Client => 17,
     }
 }
 
@@ -55,7 +54,7 @@ pub fn refuse(query: &[u8], refusal: &Refusal<'_>) -> Option<Vec<u8>> {
         answer.extend(((4 + option_len) as u16).to_be_bytes());
         answer.extend(OPTION_EDE.to_be_bytes());
         answer.extend((option_len as u16).to_be_bytes());
-        answer.extend(refusal.basis.error_code().to_be_bytes());
+        answer.extend(error_code(refusal.basis).to_be_bytes());
         answer.extend(text.as_bytes());
     }
     Some(answer)
@@ -118,6 +117,18 @@ mod tests {
         );
         let short = refuse(&query(false), &REFUSAL).unwrap();
         assert_eq!((Header::read(&short).unwrap().counts[3], short.len()), (0, query(false).len()));
+    }
+
+    #[test]
+    fn the_code_says_whose_will_it_is() {
+        for (basis, code) in [(Basis::Operator, 15), (Basis::External, 16), (Basis::Client, 17)] {
+            let answer = refuse(&query(true), &Refusal { basis, ..REFUSAL }).unwrap();
+            let mut reader = Reader::new(&answer);
+            reader.question().unwrap();
+            let record = reader.record().unwrap();
+            let found = Opt::read(&record).options().next().unwrap();
+            assert!(matches!(found, EdnsOption::Error(found, _) if found == code), "{found:?}");
+        }
     }
 
     #[test]

@@ -42,6 +42,7 @@ fn page(refusal: &Refusal<'_>) -> String {
     let rows = [
         ("Why", Some(refusal.reason)),
         ("On whose authority", Some(refusal.authority)),
+        ("On what basis", Some(refusal.basis.words())),
         ("Rule", Some(refusal.rule)),
         ("In force until", Some(refusal.until)),
         ("Where to object", refusal.appeal),
@@ -78,8 +79,9 @@ impl std::fmt::Display for Escaped<'_> {
 
 #[cfg(test)]
 mod tests {
+    use daylight_policy::Basis;
+
     use super::*;
-    use crate::notice::Basis;
 
     const REFUSAL: Refusal<'_> = Refusal {
         rule: "gambling",
@@ -88,7 +90,7 @@ mod tests {
         until: "2027-01-01",
         appeal: Some("mailto:it@school.test"),
         page: Some("http://filter.school.test/blocked"),
-        basis: Basis::Operator,
+        basis: Basis::External,
     };
 
     #[test]
@@ -100,7 +102,7 @@ mod tests {
         assert!(head.contains("Link: <http://filter.school.test/blocked>; rel=\"blocked-by\""));
         assert!(head.contains(&format!("Content-Length: {}", body.len())));
         assert!(body.contains("&lt;b&gt;No&lt;/b&gt; &amp; &quot;never&quot;") && !body.contains("<b>"));
-        assert!(body.contains("The example school"));
+        assert!(body.contains("The example school") && body.contains("required by somebody outside"));
         let head_only = unavailable("HEAD", &REFUSAL);
         assert!(head_only.ends_with(b"\r\n\r\n") && head_only.len() < answer.len());
     }

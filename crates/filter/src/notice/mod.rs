@@ -6,6 +6,8 @@ pub mod stream;
 
 use std::net::SocketAddr;
 
+use daylight_policy::Basis;
+
 /// An IP packet to be sent, and to whom.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Notice {
@@ -30,20 +32,8 @@ pub struct Refusal<'a> {
     pub appeal: Option<&'a str>,
     /// The filter's public page.
     pub page: Option<&'a str>,
-    /// By what right.
+    /// Whose will that is.
     pub basis: Basis,
-}
-
-/// By what right something is refused; the codes of RFC 8914 tell that apart.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Basis {
-    /// The operator decided it.
-    #[default]
-    Operator,
-    /// Somebody outside requires it of the operator.
-    External,
-    /// The client, or who answers for it, asked for it.
-    Client,
 }
 
 /// The first `max` bytes of `text`, without half a character.

@@ -10,13 +10,15 @@ use super::Notice;
 /// Fits into any path's packets: IPv6's least MTU less both headers.
 const SEGMENT_LEN_MAX: usize = 1220;
 
-/// Packets that answer the request of which `packet` is the last, from the client to the server at `ends`: to the client
-/// the answer and the end of the stream, to the server a reset. The packet itself must not reach the server.
+/// Packets that answer the request of which `packet` is the last, from the client to the server at `ends`: to the server a
+/// reset, to the client the answer and the end of the stream. The packet itself must not reach the server. The reset goes
+/// first: a client that has its answer may open another connection on the same ports at once, and the kernel takes it for a
+/// new one only if it has seen the old one's end.
 pub fn answer(ends: [SocketAddr; 2], packet: &Packet, answer: &[u8]) -> Vec<Notice> {
     let [client, server] = ends;
     let TcpHeader { seq, ack, window, flags } = packet.tcp;
     let length = packet.payload_wire_len + u32::from(flags & TcpHeader::FIN != 0);
-    let mut notices = Vec::new();
+    let mut notices = vec![reset(ends, packet)];
     let mut at = ack;
     let mut chunks = answer.chunks(SEGMENT_LEN_MAX).peekable();
     while let Some(chunk) = chunks.next() {
@@ -26,7 +28,6 @@ pub fn answer(ends: [SocketAddr; 2], packet: &Packet, answer: &[u8]) -> Vec<Noti
         notices.push(notice([server, client], header, chunk));
         at = at.wrapping_add(chunk.len() as u32);
     }
-    notices.push(reset(ends, packet));
     notices
 }
 
@@ -90,16 +91,17 @@ mod tests {
         let answer = answer(ends, &decoded(&request.packet), &[b'x'; 3000]);
         assert_eq!(answer.len(), 4);
         let packets: Vec<Packet> = answer.iter().map(|notice| decoded(&notice.packet)).collect();
-        assert_eq!(packets[0].tcp.ack, 16, "18 bytes after a sequence number that wraps");
-        let seqs: Vec<u32> = packets[..3].iter().map(|packet| packet.tcp.seq).collect();
+        assert_eq!(packets[1].tcp.ack, 16, "18 bytes after a sequence number that wraps");
+        let seqs: Vec<u32> = packets[1..].iter().map(|packet| packet.tcp.seq).collect();
         assert_eq!(seqs, [1000, 2220, 3440]);
         let ends_stream: Vec<bool> = packets.iter().map(|p| p.tcp.flags & TcpHeader::FIN != 0).collect();
-        assert_eq!(ends_stream, [false, false, true, false]);
+        assert_eq!(ends_stream, [false, false, false, true]);
+        // Before the client can know of it, the server's end is reset.
         assert_eq!(
-            (packets[3].tcp.seq, packets[3].tcp.flags),
+            (packets[0].tcp.seq, packets[0].tcp.flags),
             (u32::MAX - 1, TcpHeader::RST | TcpHeader::ACK)
         );
-        assert_eq!((answer[0].to, answer[3].to), (ends[0], ends[1]));
-        assert_ne!(packets[3].from_low, packets[0].from_low);
+        assert_eq!((answer[1].to, answer[0].to), (ends[0], ends[1]));
+        assert_ne!(packets[0].from_low, packets[1].from_low);
     }
 }

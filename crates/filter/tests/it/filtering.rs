@@ -66,12 +66,12 @@ impl Filter<'_> {
         stopped.get(name).copied().unwrap_or_default()
     }
 
-    /// Puts another policy into force.
     /// True while a decision takes its time.
     pub(crate) fn is_slow(&self) -> bool {
         self.stopped.1.load(Ordering::Acquire)
     }
 
+    /// Puts another policy into force.
     pub(crate) fn reload(&self, policy: &str) {
         std::fs::write(self.policy, policy).unwrap();
         self.reload.store(true, Ordering::Release);

@@ -11,14 +11,22 @@ use daylight_inspect::{Config, FlowRecord};
 use daylight_packet::build::{self, Tcp, tcp};
 use daylight_packet::{Batch, Decoded, Decoder, FlowKey, Frame, LinkType, TcpHeader, TransportKind};
 use daylight_policy::Policy;
-use daylight_policy::audit::{Event, HostName, Target, Timestamp, Totals};
+use daylight_policy::audit::{Event, HostName, Label, Target, Timestamp, Totals};
 use daylight_protocols::names::dns::message::Header;
 
 const TOUR: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../testdata/tour.pcap");
 
 fn policy(rules: &str) -> Arc<Policy> {
-    let text = format!("[policy]\nname = \"test\"\nmatch = \"first\"\ndefault = \"allow\"\n{rules}");
-    let files: HashMap<PathBuf, Vec<u8>> = HashMap::new();
+    policy_with(rules, "")
+}
+
+/// The same with a list of prefixes, `$listed`.
+fn policy_with(rules: &str, listed: &str) -> Arc<Policy> {
+    let text = format!(
+        "[policy]\nname = \"test\"\nmatch = \"first\"\ndefault = \"allow\"\n\
+         [[list]]\nname = \"listed\"\nkind = \"prefixes\"\nfile = \"listed.txt\"\n{rules}"
+    );
+    let files = HashMap::from([(PathBuf::from("listed.txt"), listed.as_bytes().to_vec())]);
     match Policy::parse(&text, "test.toml", &files, None) {
         Ok(policy) => Arc::new(policy),
         Err(error) => panic!("{error}"),
@@ -291,4 +299,52 @@ fn flows_in_a_tunnel_are_decided_on_one_by_one() {
     assert_eq!(decide(inside(syn(81))), (Outcome::Pass, 0));
     assert_eq!(decide(syn(80)), (Outcome::Settled(Fate::Rejected), 1));
     assert_eq!(decide(syn(81)), (Outcome::Settled(Fate::Allowed), 0));
+}
+
+/// The line of a listed server is told where it is certain who the server is: of a connection of which the beginning was
+/// not seen that is a guess.
+#[test]
+fn the_line_of_a_listed_server_is_told_if_it_is_certain_to_be_one() {
+    let rules = rule("listed", "dst_ip in $listed", "drop");
+    for (flags, expected) in [(TcpHeader::SYN, Some(2)), (TcpHeader::ACK, None)] {
+        let policy = policy_with(&rules, "192.0.2.0/24\n198.51.100.0/24\n");
+        let mut gate = Gate::new(Arc::clone(&policy), &Config::default(), "test", None);
+        let [source, destination] = ["192.0.2.2", "198.51.100.2"].map(|text| text.parse().unwrap());
+        let packet = tcp(&Tcp {
+            source,
+            destination,
+            source_port: 40_000,
+            destination_port: 4_000,
+            flags,
+            ..Tcp::default()
+        });
+        let len = packet.len() as u32;
+        let frame =
+            Frame { ts_ns: 1_000_000_000, offset: 0, cap_len: len, wire_len: len, link: LinkType::RAW };
+        let batch = Batch { data: Arc::new(packet), frames: vec![frame] };
+        let (mut outcomes, mut notices) = (Vec::new(), Vec::new());
+        gate.packets(batch, &mut outcomes, &mut notices, &mut Seen::default());
+        assert_eq!(outcomes, [Outcome::Settled(Fate::Dropped)]);
+        let digest = policy.lists()[0].digest();
+        let list = || Label::new("listed").unwrap();
+        let target = expected.map_or(Target::Rule, |line| Target::ListLine { list: list(), digest, line });
+        assert_eq!(totals(&gate).into_iter().map(|total| total.target).collect::<Vec<_>>(), [target]);
+    }
+}
+
+/// Nobody reads what its receiver throws away, but the ends that it names are not free for that.
+#[test]
+fn what_is_not_read_is_judged_by_its_ends() {
+    let rules =
+        rule("port", "dst_port == 53", "drop") + &rule("names", "dns && dns.query contains \"a\"", "drop");
+    let mut gate = Gate::new(policy(&rules), &Config::default(), "made", None);
+    let [client, server] = ["192.0.2.1", "198.51.100.2"].map(|address| address.parse().unwrap());
+    let mut decide = |port| {
+        let datagram = build::udp(client, server, [40_000, port], &build::Stamp::default(), b"anything");
+        gate.unread(&datagram, 1_780_000_000_000_000_000)
+    };
+    assert_eq!([53, 54, 53].map(&mut decide), [Outcome::Drop, Outcome::Pass, Outcome::Drop]);
+    assert_eq!(gate.unread(b"no packet", 0), Outcome::Pass);
+    assert_eq!(gate.flows(), 0);
+    assert_eq!(totals(&gate)[0].counts.packets, 2);
 }

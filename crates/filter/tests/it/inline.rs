@@ -1,16 +1,42 @@
 //! The whole filter on a router between real clients and real servers.
 
-use daylight_policy::audit::{Log, Signer, verify};
+use daylight_policy::audit::{Digest, Log, Signer, verify};
 
-use crate::filtering::with_filter;
+use crate::filtering::{policy, rule, with_filter};
 use crate::namespace::entered;
-use crate::net::{Host, Net, SERVER, have};
+use crate::net::{CLIENT, Host, Net, SERVER, have};
 
 const POLICY: &str = r#"
 [policy]
 name = "test"
 match = "first"
 default = "allow"
+
+[[list]]
+name = "servers"
+kind = "prefixes"
+file = "servers.txt"
+
+[[list]]
+name = "clients"
+kind = "prefixes"
+file = "clients.txt"
+
+[[rule]]
+name = "a server's port"
+when = "dst_port == 445 and dst_ip in $servers"
+action = "reject"
+reason = "A test"
+authority = "The tests"
+expires = "2100-01-01"
+
+[[rule]]
+name = "a client's port"
+when = "dst_port == 446 and src_ip in $clients"
+action = "reject"
+reason = "A test"
+authority = "The tests"
+expires = "2100-01-01"
 
 [[rule]]
 name = "a port"
@@ -43,6 +69,34 @@ fn text(host: &Host, command: &str) -> (bool, String) {
     (output.status.success(), String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
+/// Blocked, Censored, Filtered (RFC 8914 §4.16 to §4.18): who is refused learns whose will it is.
+#[test]
+fn a_refusal_says_on_what_basis() {
+    if !have(&["dnsmasq", "dig", "ss", "nginx", "openssl"])
+        || !entered("inline::a_refusal_says_on_what_basis")
+    {
+        return;
+    }
+    let mut net = Net::new();
+    net.serve();
+    let names = [
+        ("own.example.org", "", "EDE: 15 (Blocked)"),
+        ("court.example.org", "basis = \"external\"\n", "EDE: 16 (Censored)"),
+        ("parents.example.org", "basis = \"client\"\n", "EDE: 17 (Filtered)"),
+    ];
+    let rules =
+        names.map(|(name, basis, _)| rule(name, &format!("dns && hostname == \"{name}\""), "reject") + basis);
+    with_filter(&net, &policy(&rules.concat()), |_| {
+        for (name, _, told) in names {
+            for (address, options) in [(SERVER[0], ""), (SERVER[0], "+tcp"), (SERVER[1], "")] {
+                let dig = format!("dig +tries=3 +time=5 {options} @{address} {name}");
+                let said = text(&net.client, &dig).1;
+                assert!(said.contains("status: REFUSED") && said.contains(told), "{dig}: {said}");
+            }
+        }
+    });
+}
+
 #[test]
 fn names_are_stopped_and_their_neighbours_are_not() {
     let needed = ["curl", "openssl", "nginx", "dnsmasq", "dig", "ss"];
@@ -51,6 +105,10 @@ fn names_are_stopped_and_their_neighbours_are_not() {
     }
     let mut net = Net::new();
     net.serve();
+    let servers = format!("# Servers\n203.0.113.0/24\n{}\n{}\n", SERVER[0], SERVER[1]);
+    std::fs::write(net.folder.path().join("servers.txt"), &servers).unwrap();
+    // Clients and servers: whose address it is decides, not on which list it stands.
+    std::fs::write(net.folder.path().join("clients.txt"), CLIENT.join("\n") + "\n" + &servers).unwrap();
     with_filter(&net, POLICY, |_| {
         for address in SERVER {
             let bracketed = if address.contains(':') { format!("[{address}]") } else { address.to_owned() };
@@ -86,8 +144,10 @@ fn names_are_stopped_and_their_neighbours_are_not() {
                 let said = dig("Refused.example.org", options);
                 assert!(said.contains("status: REFUSED") && said.contains("EDE: 15"), "{options}: {said}");
             }
-            let connect = format!("curl -s --max-time 3 http://{bracketed}:444/");
-            assert_eq!(net.client.sh(&connect).status.code(), Some(7), "refused at once");
+            for port in [444, 445, 446] {
+                let connect = format!("curl -s --max-time 20 http://{bracketed}:{port}/");
+                assert_eq!(net.client.sh(&connect).status.code(), Some(7), "refused at once");
+            }
         }
     });
     // All of it stands in the public log, and whose it was nowhere.
@@ -96,12 +156,17 @@ fn names_are_stopped_and_their_neighbours_are_not() {
     let told = verify(&log, &key).unwrap().kinds;
     assert_eq!(
         (told["filter-started"], told["policy-loaded"], told["rule"], told["filter-stopped"]),
-        (1, 1, 3, 1)
+        (1, 1, 5, 1)
     );
     let entries = Log::open(&log, &key).unwrap().tail(0).unwrap().poll().unwrap();
     let entries: Vec<String> =
         entries.iter().map(|(_, entry)| String::from_utf8(entry.encode().unwrap()).unwrap()).collect();
+    let digest = Digest::of(servers.as_bytes());
+    let line = |line| format!(r#"{{"list-line":{{"list":"servers","digest":"{digest}","line":{line}}}}}"#);
     for (rule, target) in [
+        ("a server's port", &*line(3)),
+        ("a server's port", &line(4)),
+        ("a client's port", r#""rule""#),
         ("tls names", r#"{"host":"blocked.example.org"}"#),
         ("refused names", r#"{"host":"refused.example.org"}"#),
         ("a port", r#""rule""#),
@@ -110,7 +175,8 @@ fn names_are_stopped_and_their_neighbours_are_not() {
         assert!(entries.iter().any(|entry| is_it(&entry)), "{rule} {target}: {entries:#?}");
     }
     assert!(
-        !entries.iter().any(|entry| entry.contains("192.0.2.") || entry.contains("2001:db8")),
+        !entries.iter().any(|entry| entry.contains("192.0.2.") || entry.contains("2001:db8"))
+            && !entries.iter().any(|entry| entry.contains(r#""list-line":{"list":"clients""#)),
         "{entries:#?}"
     );
     // Without it, everything goes again.

@@ -107,10 +107,15 @@ impl Net {
         for host in [&client, &server] {
             wait(|| std::fs::read_link(format!("/proc/{}/ns/net", host.pid())).is_ok_and(|ns| ns != own));
         }
+        // Nobody else has these addresses, and a router whose link-local address is still being looked at asks for no
+        // neighbours: for up to two seconds nothing would get through.
+        let no_waiting = "sysctl -qw net.ipv6.conf.all.accept_dad=0 net.ipv6.conf.default.accept_dad=0";
+        run(no_waiting);
         run("sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1");
         for (host, net4, net6) in [(&client, "192.0.2", "2001:db8:1"), (&server, "198.51.100", "2001:db8:2")]
         {
             let (near, pid) = (host.name, host.pid());
+            assert!(host.sh(no_waiting).status.success());
             run(&format!("ip link add {near} type veth peer name eth0 netns {pid}"));
             run(&format!("ip addr add {net4}.1/24 dev {near}; ip addr add {net6}::1/64 dev {near} nodad"));
             run(&format!("ip link set {near} up"));

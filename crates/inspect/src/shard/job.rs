@@ -10,6 +10,9 @@ use super::flow::{Flags, Hot, Segment};
 
 /// Datagrams that are looked at, of a flow that nobody knows.
 const DATAGRAMS_MAX: u8 = 8;
+/// … and of one that nobody has answered, where it is decided on: what means nothing to a server it leaves unanswered, and
+/// takes what comes next as if it were the first.
+const UNANSWERED_MAX: u8 = 200;
 /// Segments that are looked at, of a connection that nobody knows.
 const SEGMENTS_MAX: u8 = 24;
 /// … or more of them if they hold fewer bytes than this together: who cuts a hello into single bytes hides it from nobody.
@@ -29,6 +32,8 @@ pub(super) struct Work {
     pub(super) streams: Option<Box<[Reassembler; 2]>>,
     /// Data that came with the SYN, and where it belongs: part of the stream only if the other side takes it (RFC 7413).
     with_syn: Option<Box<(u32, Vec<u8>)>>,
+    /// Nothing more is read; streams are only put in order, to compare what comes again.
+    over: bool,
 }
 
 /// How far identification has come.
@@ -68,6 +73,8 @@ pub(super) struct Job<'a> {
     pub(super) facts: &'a mut Vec<Fact>,
     pub(super) counters: &'a mut ReassemblyCounters,
     pub(super) may_hold: bool,
+    /// Packets can still be kept from arriving.
+    pub(super) inline: bool,
     pub(super) now_ns: i64,
 }
 
@@ -133,7 +140,7 @@ impl Job<'_> {
         // What waits for a hole to be filled, or comes again, is nothing new to be asked about.
         let more = before != streams.each_ref().map(Reassembler::position);
         self.work.streams = Some(streams);
-        if keep && self.work.driver.is_none() && more {
+        if keep && self.work.driver.is_none() && more && !self.work.over {
             keep = self.identify_stream(dir);
         }
         keep
@@ -166,14 +173,22 @@ impl Job<'_> {
         self.work.driver = driver;
         match progress {
             Progress::More | Progress::Rest => {
-                if self.work.driver.is_some() && stream.position() >= SETTLED_AFTER {
-                    stream.settle();
+                if self.work.driver.is_some() {
+                    self.settle(stream, dir);
                 }
                 true
             }
             Progress::Finished => false,
             // Without the stream's start there is nothing to ask the dispatcher about.
             Progress::NotMine => self.withdraw() && !stream.is_settled(),
+        }
+    }
+
+    /// Of a stream that is being read, little need be kept; of a client's more, where what says something else in the same
+    /// place can be kept from arriving.
+    fn settle(&self, stream: &mut Reassembler, dir: Dir) {
+        if stream.position() >= SETTLED_AFTER && !(self.inline && dir == Dir::Client) {
+            stream.settle();
         }
     }
 
@@ -300,7 +315,9 @@ impl Job<'_> {
                 progress = self.feed(&mut driver, d, Piece::Gap(stream.beyond_start()));
             }
         }
-        streams.iter_mut().filter(|s| s.position() >= SETTLED_AFTER).for_each(Reassembler::settle);
+        for d in [Dir::Client, Dir::Server] {
+            self.settle(&mut streams[d.index()], d);
+        }
         self.work.streams = Some(streams);
         match progress {
             Progress::More | Progress::Rest => {
@@ -369,7 +386,7 @@ impl Job<'_> {
             return self.work.driver.is_some() && self.datagram(dir, payload, packet);
         }
         let mut identify = known.unwrap_or_default();
-        identify.seen += 1;
+        identify.seen = identify.seen.saturating_add(1);
         let mut head = [0; 16];
         let n = payload.len().min(16);
         head[..n].copy_from_slice(&payload[..n]);
@@ -377,7 +394,9 @@ impl Job<'_> {
             identify.earlier.remove(0);
         }
         identify.earlier.push(Earlier { dir, len: payload.len().min(u16::MAX.into()) as u16, head });
-        let again = identify.seen < DATAGRAMS_MAX && matches!(transport, Transport::Udp);
+        let is_answered = self.flow.sides.iter().all(|side| side.packets > 0);
+        let datagrams_max = if self.inline && !is_answered { UNANSWERED_MAX } else { DATAGRAMS_MAX };
+        let again = identify.seen < datagrams_max && matches!(transport, Transport::Udp);
         self.work.identify = Some(identify);
         again
     }
@@ -428,6 +447,9 @@ impl Job<'_> {
 
     /// The flow has ended: what waits behind a hole, and the parser's last word.
     pub(super) fn finish(&mut self) {
+        if self.work.over {
+            return;
+        }
         if let Some(mut streams) = self.work.streams.take() {
             for dir in [Dir::Client, Dir::Server] {
                 self.read(&mut streams[dir.index()], dir, |stream, counters, _, give| {
@@ -461,7 +483,26 @@ impl Work {
         let streams = tcp.then(|| Box::new(flow.sides.map(|side| start(side.next_seq()).strict(inline))));
         // A flow that rested goes on where it was.
         let driver = Driver::new(flow.x.label).map(Box::new);
-        Self { last: [None; 2], identify: None, driver, streams, with_syn: None }
+        Self { last: [None; 2], identify: None, driver, streams, with_syn: None, over: false }
+    }
+
+    /// True unless it is of datagrams, or a parser has failed.
+    pub(super) fn has_streams(&self) -> bool {
+        self.streams.is_some()
+    }
+
+    /// Reads nothing more.
+    pub(super) fn stop_reading(&mut self) {
+        (self.driver, self.identify, self.over) = (None, None, true);
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        self.over
+    }
+
+    /// Keeps little of both streams from now on.
+    pub(super) fn settle(&mut self) {
+        self.streams.iter_mut().flat_map(|streams| streams.iter_mut()).for_each(Reassembler::settle);
     }
 
     pub(super) fn held_bytes(&self) -> usize {

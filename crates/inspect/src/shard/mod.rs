@@ -3,8 +3,10 @@
 //! - [`flow`]: what is kept of a flow, and the record that becomes of it.
 //! - [`job`]: the work on one flow while its payload is read.
 //! - [`ask`]: what is known of a flow that goes on.
+//! - [`doubt`]: what of it may never be taken by whoever it is for.
 
 mod ask;
+mod doubt;
 mod flow;
 mod job;
 
@@ -359,13 +361,20 @@ impl Shard {
         let flow = &mut self.table[index];
         if keep {
             flow.x.work = Some(work);
-        } else if let Some(found) = &mut flow.x.found {
-            found.conflict |= work.is_conflicting();
-            found.last = work.last;
-            found.findings.fields.shrink_to_fit();
-            if flow.x.label == ProtocolId::Unknown && packet.payload_len >= 256 {
-                found.unidentified_entropy = Some(entropy(chunk.payload(entry)));
-            }
+            return;
+        }
+        let Some(found) = &mut flow.x.found else { return };
+        found.findings.fields.shrink_to_fit();
+        if flow.x.label == ProtocolId::Unknown && packet.payload_len >= 256 {
+            found.unidentified_entropy = Some(entropy(chunk.payload(entry)));
+        }
+        if self.inline && work.has_streams() {
+            // Until it is known whether anything is in doubt: what comes again can be compared, and kept from arriving.
+            work.stop_reading();
+            self.held_bytes += work.held_bytes();
+            flow.x.work = Some(work);
+        } else {
+            found.conclude(&work);
         }
     }
 
@@ -379,6 +388,7 @@ impl Shard {
             facts: &mut self.facts,
             counters: &mut self.counters.reassembly,
             may_hold: self.may_hold,
+            inline: self.inline,
             now_ns,
         }
     }

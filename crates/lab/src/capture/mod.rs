@@ -46,7 +46,7 @@ impl Capture {
         let mut ends = Vec::new();
         for (i, (namespace, interface)) in world.plan.taps.get(link).into_iter().flatten().enumerate() {
             let file = folder.join(format!("{link}.{i}.pcap"));
-            let tcpdump = tcpdump(world.namespace(namespace)?, interface, &file)?;
+            let tcpdump = tcpdump(world.namespace(namespace)?, interface, &file, &[])?;
             ends.push(End { name: format!("{namespace} {interface}"), file, tcpdump });
         }
         Ok(Self { link: link.to_owned(), ends, to: folder.join(format!("{link}.pcapng")) })
@@ -144,12 +144,19 @@ impl Feed {
     }
 }
 
-fn tcpdump(namespace: &Namespace, interface: &str, file: &Path) -> Result<Child, LabError> {
+/// Starts tcpdump on an interface; `filter` are words of a capture filter.
+pub(crate) fn tcpdump(
+    namespace: &Namespace,
+    interface: &str,
+    file: &Path,
+    filter: &[&str],
+) -> Result<Child, LabError> {
     let mut command = Command::new(system_program("tcpdump"));
     command
         .args(["-n", "-U", "--immediate-mode", "--time-stamp-precision=nano", "-Z", "root"])
         .args(["-i", interface, "-w"])
         .arg(file)
+        .args(filter)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null());

@@ -2,10 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
-    KeyPair, KeyUsagePurpose,
+    KeyPair, KeyUsagePurpose, PublicKeyData as _,
 };
+use sha2::{Digest as _, Sha256};
 
 use super::write;
 use crate::LabError;
@@ -29,6 +31,11 @@ impl Authority {
         let file = folder.join("ca.pem");
         write(&file, certificate.pem())?;
         Ok(Self { issuer: Issuer::new(params, key), file })
+    }
+
+    /// SHA-256 of its public key (SubjectPublicKeyInfo, DER), in base64: what browsers pin it by.
+    pub(crate) fn key_sha256(&self) -> String {
+        BASE64_STANDARD.encode(Sha256::digest(self.issuer.key().subject_public_key_info()))
     }
 
     /// Writes a certificate for these names and its key.

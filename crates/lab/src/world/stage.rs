@@ -37,6 +37,14 @@ impl Privilege {
             Self::UserNamespace => "user namespace",
         }
     }
+
+    /// As an argument of the command that calls [`outer`].
+    pub fn argument(self) -> &'static str {
+        match self {
+            Self::Root => "root",
+            Self::UserNamespace => "user-namespace",
+        }
+    }
 }
 
 /// Enters new namespaces and runs `inner` (a command line of this same program) as their first process.

@@ -5,6 +5,9 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
 use super::{AuditError, Digest, Domain, Hash, HostName, Hour, Label, Signer, Text, Timestamp, VerifierKey};
+use crate::basis::Basis;
+use crate::rule::Match;
+use crate::schedule::Hours;
 
 /// An encoded entry is no longer than this: bundles hold lengths of 16 bits.
 pub const ENTRY_BYTES_MAX: usize = 65_535;
@@ -48,6 +51,9 @@ pub enum Event {
         rules: u32,
         /// How many `list` entries follow those.
         lists: u32,
+        /// How its rules are read. Logs that were written before this was told have none.
+        #[serde(flatten)]
+        terms: Option<Terms>,
     },
     /// A policy was not loaded; what was in force before stays so.
     PolicyRefused {
@@ -62,6 +68,26 @@ pub enum Event {
     Rule(Rule),
     /// What a rule stopped in an hour, at one target.
     Totals(Totals),
+}
+
+/// How a policy's rules are read, which are told in their order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Terms {
+    /// Which of several rules that hold has the say.
+    #[serde(rename = "match")]
+    pub matching: Match,
+    /// What becomes of what no rule speaks of.
+    pub default: Otherwise,
+    /// The zone of the rules' hours, as in the IANA data base.
+    pub timezone: Label,
+}
+
+/// What becomes of what no rule speaks of. It can't be stopped: nobody would answer for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Otherwise {
+    /// It is let through.
+    Allow,
 }
 
 /// A list that a policy uses. Its contents are published beside the log; the digest says that they are those.
@@ -97,6 +123,12 @@ pub struct Rule {
     /// Where to appeal.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub appeal: Option<Text>,
+    /// Whose will it carries out. The operator's is left out of the encoding.
+    #[serde(skip_serializing_if = "Basis::is_default", default)]
+    pub basis: Basis,
+    /// When it is in force, in the zone of the policy's [`Terms`]; always if empty. Unknown if the policy has no terms.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub hours: Vec<Hours>,
 }
 
 /// What a rule does with what it covers.
@@ -149,6 +181,8 @@ pub enum Target {
     ListLine {
         /// The list.
         list: Label,
+        /// SHA-256 of its file as it was then: a line says nothing without it.
+        digest: Digest,
         /// The line, from 1.
         line: u32,
     },
@@ -236,6 +270,7 @@ impl Entry {
         time: Timestamp,
         policy: &Label,
         version: Digest,
+        terms: Option<Terms>,
         rules: Vec<Rule>,
         lists: Vec<List>,
     ) -> Vec<Self> {
@@ -244,6 +279,7 @@ impl Entry {
             version,
             rules: u32::try_from(rules.len()).unwrap_or(u32::MAX),
             lists: u32::try_from(lists.len()).unwrap_or(u32::MAX),
+            terms,
         };
         std::iter::once(loaded)
             .chain(rules.into_iter().map(Event::Rule))

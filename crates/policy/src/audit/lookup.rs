@@ -7,8 +7,9 @@ use serde::Serialize;
 
 use super::{
     AuditError, Counts, Domain, Entry, Event, HostName, Hour, InclusionProof, Label, Log, Rule, Target,
-    Timestamp,
+    Terms, Timestamp,
 };
+use crate::schedule;
 
 type RuleId = (Label, Label);
 
@@ -18,8 +19,10 @@ pub struct History {
     rules: BTreeMap<RuleId, Known>,
     hosts: HashMap<HostName, BTreeMap<RuleId, Stopped>>,
     domains: HashMap<Domain, BTreeMap<(Label, RuleId), Stopped>>,
-    /// The times at which policies were loaded.
-    loads: Vec<Timestamp>,
+    /// By [`Target::ListLine`].
+    lines: HashMap<RuleId, BTreeMap<Target, Stopped>>,
+    /// When policies were loaded, and how their rules are read.
+    loads: Vec<(Timestamp, Option<Terms>)>,
     /// When the filter stopped, if it has not started again.
     halted: Option<Timestamp>,
 }
@@ -80,6 +83,11 @@ pub struct Finding {
     /// Whether it is in force.
     #[serde(flatten)]
     pub standing: Standing,
+    /// How the rules of its policy are read, if the log tells that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub terms: Option<Terms>,
+    /// Whether it is one of its hours; also true if the log does not tell which they are.
+    pub in_hours: bool,
     /// The host or the domain by which it stopped flows to this host.
     pub target: Option<Target>,
     /// What it stopped there.
@@ -93,7 +101,7 @@ pub struct Finding {
 pub struct Answer {
     /// The host.
     pub host: HostName,
-    /// Whether a rule that drops or rejects is in force and covers it.
+    /// Whether a rule that drops or rejects is in force, at this hour too, and covers it.
     pub blocked: bool,
     /// The rules that concern it; those in force first.
     pub findings: Vec<Finding>,
@@ -114,7 +122,7 @@ impl History {
         match &entry.event {
             Event::FilterStarted { .. } => self.halted = None,
             Event::FilterStopped { .. } => self.halted = Some(entry.time),
-            Event::PolicyLoaded { .. } => self.loads.push(entry.time),
+            Event::PolicyLoaded { terms, .. } => self.loads.push((entry.time, terms.clone())),
             Event::Rule(rule) => self.add_rule(index, entry.time, rule),
             Event::Totals(totals) => {
                 let id = (totals.policy.clone(), totals.rule.clone());
@@ -127,7 +135,10 @@ impl History {
                         let of_domain = self.domains.entry(name.clone()).or_default();
                         of_domain.entry((list.clone(), id)).or_insert(new)
                     }
-                    Target::ListLine { .. } | Target::Rest | Target::Rule => return,
+                    line @ Target::ListLine { .. } => {
+                        self.lines.entry(id).or_default().entry(line.clone()).or_insert(new)
+                    }
+                    Target::Rest | Target::Rule => return,
                 };
                 stopped.add(totals.hour, totals.counts, index);
             }
@@ -173,7 +184,7 @@ impl History {
         }
         let mut findings: Vec<Finding> = findings.into_values().collect();
         findings.sort_by_key(|finding| finding.standing != Standing::InForce);
-        let blocks = |f: &Finding| f.standing == Standing::InForce && f.rule.action.blocks();
+        let blocks = |f: &Finding| f.standing == Standing::InForce && f.in_hours && f.rule.action.blocks();
         Answer { host: host.clone(), blocked: findings.iter().any(blocks), findings }
     }
 
@@ -188,8 +199,13 @@ impl History {
         Some(self.finding(known, now))
     }
 
+    /// What a rule stopped at entries of lists that are no names, each a [`Target::ListLine`]; by list, file and line.
+    pub fn lines(&self, policy: &Label, rule: &Label) -> impl Iterator<Item = (&Target, &Stopped)> {
+        self.lines.get(&(policy.clone(), rule.clone())).into_iter().flatten()
+    }
+
     fn finding(&self, known: &Known, now: Timestamp) -> Finding {
-        let standing = if let Some(&at) = self.loads.get(known.load + 1) {
+        let standing = if let Some(&(at, _)) = self.loads.get(known.load + 1) {
             Standing::Withdrawn { at }
         } else if known.rule.expires <= now {
             Standing::Expired
@@ -200,10 +216,17 @@ impl History {
         };
         let mut entries = vec![known.since_index];
         entries.extend((known.index != known.since_index).then_some(known.index));
+        let terms = self.loads.get(known.load).and_then(|(_, terms)| terms.clone());
+        let now_ns = now.unix_s().saturating_mul(1_000_000_000);
+        let in_hours = terms
+            .as_ref()
+            .and_then(|terms| schedule::is_within(&known.rule.hours, terms.timezone.as_str(), now_ns));
         Finding {
             rule: known.rule.clone(),
             since: known.since,
             standing,
+            terms,
+            in_hours: in_hours.unwrap_or(true),
             target: None,
             stopped: None,
             entries,

@@ -12,6 +12,7 @@
 //! and asks it about a host ([`History`], [`lookup()`]).
 //!
 //! ```
+//! use daylight_policy::{Basis, Match};
 //! use daylight_policy::audit::*;
 //!
 //! # let folder = tempfile::tempdir()?;
@@ -33,8 +34,13 @@
 //!     authority: Text::new("Head of the school, decision 7 of 2026")?,
 //!     expires: Timestamp::parse("2027-08-01T00:00:00Z")?,
 //!     appeal: Some(Text::new("https://school.example/appeal")?),
+//!     basis: Basis::Operator,
+//!     hours: vec![],
 //! };
-//! writer.append(&Entry::policy_loaded(now, &policy, Digest::of(b"the policy's file"), vec![told], vec![]))?;
+//! let terms =
+//!     Terms { matching: Match::First, default: Otherwise::Allow, timezone: Label::new("Europe/Berlin")? };
+//! let version = Digest::of(b"the policy's file");
+//! writer.append(&Entry::policy_loaded(now, &policy, version, Some(terms), vec![told], vec![]))?;
 //! let mut tally = Tally::default();
 //! let host = HostName::new("evil.example")?;
 //! let counts = Counts { flows: 1, packets: 3, bytes: 752 };
@@ -82,7 +88,9 @@ mod verify;
 mod writer;
 
 pub use checkpoint::{Checkpoint, SignedCheckpoint};
-pub use entry::{Action, Counts, ENTRY_BYTES_MAX, Entry, Event, KeyRotation, List, Rule, Target, Totals};
+pub use entry::{
+    Action, Counts, ENTRY_BYTES_MAX, Entry, Event, KeyRotation, List, Otherwise, Rule, Target, Terms, Totals,
+};
 pub use error::AuditError;
 pub use hash::{HASH_BYTES, Hash};
 pub use key::Signer;

@@ -7,7 +7,7 @@ use super::disk::{Disk, Folder, Item, walk};
 use super::log::{of_entry, read_checkpoint, read_tile};
 use super::recover::TILES;
 use super::tile::{Edge, Kind, Tile, WIDTH, hash_bytes, push_entry, read_bundle};
-use super::{AuditError, Digest, Entry, Event, Hash, Label, SignedCheckpoint, Timestamp, VerifierKey};
+use super::{AuditError, Entry, Event, Hash, Label, SignedCheckpoint, Timestamp, VerifierKey};
 
 /// What was verified.
 #[derive(Clone, Debug)]
@@ -199,8 +199,9 @@ struct Content {
     last: Option<Timestamp>,
     kinds: BTreeMap<&'static str, u64>,
     chain: Vec<VerifierKey>,
-    /// The policy whose rules and lists are being told, and how many of each are still to come.
-    open: Option<(Label, Digest, u32, u32)>,
+    /// The policy whose rules and lists are being told, whether its terms were, and how many rules and lists are still
+    /// to come.
+    open: Option<(Label, bool, u32, u32)>,
     /// Every rule ever told, by policy and name.
     rules: HashSet<(Label, Label)>,
 }
@@ -215,7 +216,10 @@ impl Content {
         *self.kinds.entry(entry.event.kind()).or_default() += 1;
         let bad = |why: String| AuditError::Content { index, why };
         match (&entry.event, &mut self.open) {
-            (Event::Rule(rule), Some((policy, _, rules, _))) if *rules > 0 && rule.policy == *policy => {
+            (Event::Rule(rule), Some((policy, terms, rules, _))) if *rules > 0 && rule.policy == *policy => {
+                if !rule.hours.is_empty() && !*terms {
+                    return Err(bad("it has hours, and its policy no time zone".to_owned()));
+                }
                 *rules -= 1;
                 self.rules.insert((rule.policy.clone(), rule.rule.clone()));
             }
@@ -230,8 +234,8 @@ impl Content {
                     "{rules} rules and {lists} lists of policy {policy} should come first"
                 )));
             }
-            (Event::PolicyLoaded { policy, version, rules, lists }, None) => {
-                self.open = Some((policy.clone(), *version, *rules, *lists));
+            (Event::PolicyLoaded { policy, rules, lists, terms, .. }, None) => {
+                self.open = Some((policy.clone(), terms.is_some(), *rules, *lists));
             }
             (Event::Totals(totals), None) => {
                 if !self.rules.contains(&(totals.policy.clone(), totals.rule.clone())) {

@@ -5,15 +5,18 @@
 
 mod entry;
 mod forms;
+mod lines;
 
 use std::borrow::Cow;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use daylight_expr::{List, Network};
+use daylight_expr::{List, Network, ValueRef};
 
 use crate::audit::Digest;
 use forms::{Form, Found};
+pub(crate) use lines::Lines;
+use lines::TextLines;
 
 /// The largest file of a list, in bytes.
 pub const LIST_BYTES_MAX: u64 = 64 << 20;
@@ -97,6 +100,7 @@ pub struct NamedList {
     pub(crate) line: usize,
     pub(crate) digest: Digest,
     pub(crate) list: Arc<List>,
+    pub(crate) lines: Arc<Lines>,
     pub(crate) report: Arc<ListReport>,
 }
 
@@ -121,6 +125,12 @@ impl NamedList {
         &self.list
     }
 
+    /// The line of the file, from 1, on which the entry stands by which a value is found: of the narrowest prefix, and of
+    /// equal entries the first. None if it isn't found; none of domains, which are known by their names.
+    pub fn line(&self, value: ValueRef<'_>) -> Option<u32> {
+        self.list.contains(value).then(|| self.lines.find(value))?
+    }
+
     /// What was read of the file.
     pub fn report(&self) -> &ListReport {
         &self.report
@@ -143,7 +153,7 @@ pub struct ListReport {
 }
 
 /// Reads a list. `file` is its name, for problems. The error says why nothing could be read.
-pub(crate) fn read(text: &str, file: &str, spec: &ListSpec) -> Result<(List, ListReport), String> {
+pub(crate) fn read(text: &str, file: &str, spec: &ListSpec) -> Result<(List, Lines, ListReport), String> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     if text.contains('\0') {
         return Err("it is not a text file; unpack it if it is compressed".into());
@@ -154,12 +164,16 @@ pub(crate) fn read(text: &str, file: &str, spec: &ListSpec) -> Result<(List, Lis
     let mut found: Vec<Found<'_>> = Vec::new();
     let kind = spec.kind;
     // Entries one by one, so that the file is never in memory a second time.
-    let mut next = || -> Option<(usize, Found<'_>)> {
+    let mut line_number = 0;
+    let mut next = || -> Option<(u32, Found<'_>)> {
         loop {
             if let Some(found) = found.pop() {
-                return Some((report.entries, found));
+                report.entries += 1;
+                return Some((line_number, found));
             }
             let (at, line) = lines.next()?;
+            // A file of 64 MiB has fewer lines.
+            line_number = u32::try_from(at + 1).unwrap_or(u32::MAX);
             let before = found.len();
             match form.read(line, kind, &mut found) {
                 Ok(skipped) => report.skipped += usize::from(skipped),
@@ -174,30 +188,34 @@ pub(crate) fn read(text: &str, file: &str, spec: &ListSpec) -> Result<(List, Lis
             found.reverse();
         }
     };
-    let mut count = 0;
-    let mut each = || {
-        next().map(|(_, found)| {
-            count += 1;
-            found
-        })
-    };
-    let list = match kind {
-        ListKind::Domains => List::domains(std::iter::from_fn(|| each().map(Found::into_text))),
-        ListKind::Prefixes => List::networks(std::iter::from_fn(&mut each).filter_map(Found::into_network)),
+    let each = std::iter::from_fn(&mut next);
+    let (list, lines) = match kind {
+        ListKind::Domains => (List::domains(each.map(|(_, found)| found.into_text())), Lines::None),
+        ListKind::Prefixes => {
+            let networks = each.filter_map(|(line, found)| Some((found.into_network()?, line)));
+            let networks: Vec<(Network, u32)> = networks.collect();
+            let lines = Lines::of_networks(&networks);
+            (List::networks(networks.into_iter().map(|(network, _)| network)), lines)
+        }
         ListKind::Ja4 | ListKind::Sha256 | ListKind::Text => {
-            List::texts(std::iter::from_fn(|| each().map(Found::into_text)))
+            let mut lines = TextLines::default();
+            let texts = each.map(|(line, found)| {
+                let text = found.into_text();
+                lines.add(&text, line);
+                text
+            });
+            (List::texts(texts), lines.finish())
         }
     };
-    report.entries = count;
     // In a zone, a name and the names below it are two entries and one place in the list.
     if !matches!(form, Form::Rpz(_)) {
-        report.duplicates = count.saturating_sub(list.len());
+        report.duplicates = report.entries.saturating_sub(list.len());
     }
-    if count == 0 && report.bad > 0 {
+    if report.entries == 0 && report.bad > 0 {
         let first = report.problems.first().map_or("", |problem| problem);
         return Err(format!("none of its {} lines can be read; the first: {first}", report.bad));
     }
-    Ok((list, report))
+    Ok((list, lines, report))
 }
 
 impl<'a> Found<'a> {

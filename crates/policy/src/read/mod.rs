@@ -12,6 +12,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::audit::{AuditError, Label, Text};
+use crate::basis::Basis;
 use crate::error::{Problem, position};
 use crate::list::{ListFormat, ListKind, ListSpec};
 use crate::rule::{Action, Match};
@@ -47,6 +48,7 @@ pub(crate) struct RuleDraft {
     pub(crate) action: Action,
     pub(crate) reason: Option<Text>,
     pub(crate) authority: Option<Text>,
+    pub(crate) basis: Basis,
     pub(crate) expires_ns: i64,
     pub(crate) expires: String,
     pub(crate) appeal: Option<Text>,

@@ -1,18 +1,30 @@
 //! Reading one rule.
 
-use daylight_expr::Span;
 use jiff::Timestamp;
 use jiff::civil::Date;
 use toml::de::DeValue;
 
 use super::{Draft, Keys, Reader, RuleDraft, Value, span};
 use crate::audit::{Label, Text};
+use crate::basis::Basis;
 use crate::rate::{self, Limit, Per, Rate};
 use crate::rule::Action;
-use crate::schedule::{self, Hours};
+use crate::schedule::{self, Hours, WINDOWS_MAX};
 
-const KEYS: [&str; 11] =
-    ["name", "when", "action", "rate", "per", "burst", "reason", "authority", "expires", "appeal", "hours"];
+const KEYS: [&str; 12] = [
+    "name",
+    "when",
+    "action",
+    "rate",
+    "per",
+    "burst",
+    "reason",
+    "authority",
+    "basis",
+    "expires",
+    "appeal",
+    "hours",
+];
 
 /// What the key `action` can say.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -55,6 +67,8 @@ impl<'t> Reader<'t> {
         let authority =
             self.needed(&keys, "authority", "a rule", "who decided so, and can be asked about it");
         let authority = self.told(&authority.0, authority.1, Text::new);
+        let basis = self.text(&keys, "basis");
+        let basis = basis.and_then(|(text, at)| self.choice(&text, at, "basis", &Basis::NAMES));
         let expires = self.expires(&keys);
         let appeal = self.text(&keys, "appeal").and_then(|(text, at)| self.told(&text, at, Text::new));
         let hours = self.hours(&keys);
@@ -68,6 +82,7 @@ impl<'t> Reader<'t> {
             action,
             reason,
             authority,
+            basis: basis.unwrap_or_default(),
             expires_ns,
             expires,
             appeal,
@@ -164,8 +179,12 @@ impl<'t> Reader<'t> {
             let help = "leave `hours` out for a rule that is always in force";
             self.problem(span(value), "a rule without hours is never in force", "", help);
         }
+        if array.len() > WINDOWS_MAX {
+            let message = format!("there are {} windows, and {WINDOWS_MAX} is the most", array.len());
+            self.problem(span(value), message, "", "make another rule for some of them");
+        }
         let mut windows = Vec::new();
-        for value in array {
+        for value in array.iter().take(WINDOWS_MAX) {
             let Some(keys) = self.table(value, "a window of `hours`", &WINDOW) else { continue };
             let mut part = |key: &str, whole: u16, read: &dyn Fn(&str) -> Result<u16, String>| {
                 let Some((text, at)) = self.text(&keys, key) else { return Some(whole) };
@@ -175,15 +194,13 @@ impl<'t> Reader<'t> {
             let from = part("from", 0, &schedule::minutes);
             let to = part("to", 24 * 60, &schedule::minutes);
             let (Some(days), Some(from), Some(to)) = (days, from, to) else { continue };
-            if from == to || from == 24 * 60 || to == 0 {
-                self.problem(
-                    Span::new(value.span().start, value.span().end),
-                    "the window is empty",
-                    "",
-                    "let it end after it begins; 24:00 is the end of the day",
-                );
-            } else if let Ok(days) = u8::try_from(days) {
-                windows.push(Hours { days, from, to });
+            match u8::try_from(days).map(|days| Hours::new(days, from, to)) {
+                Ok(Ok(window)) => windows.push(window),
+                Ok(Err(why)) => {
+                    let help = "let it end after it begins; 24:00 is the end of the day";
+                    self.problem(span(value), why, "", help);
+                }
+                Err(_) => {}
             }
         }
         windows

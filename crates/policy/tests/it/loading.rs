@@ -4,12 +4,14 @@ use std::sync::Arc;
 
 use daylight_expr::ValueRef;
 use daylight_policy::audit::{Entry, Event, Timestamp};
-use daylight_policy::{Action, ListKind, Match, Per, Policy, Unit};
+use daylight_policy::{Action, Basis, ListKind, Match, Per, Policy, Unit};
 
-use crate::world::{HEAD, allow, drop, files, list, parse, policy, rule};
+use crate::world::{HEAD, drop, files, list, listing, parse, policy, refused, rule};
 
-fn problems(text: &str) -> String {
-    parse(text, &[]).unwrap_err().to_string()
+/// The entries of the public log that tell of a policy.
+fn told(policy: &Policy) -> Vec<serde_json::Value> {
+    let entries = policy.entries(Timestamp::parse("2026-11-23T09:40:00Z").unwrap()).unwrap();
+    entries.iter().map(|entry| serde_json::from_slice(&entry.encode().unwrap()).unwrap()).collect()
 }
 
 #[test]
@@ -18,14 +20,12 @@ fn a_rule_needs_reason_authority_and_expiry() {
     assert!(parse(&format!("{HEAD}{whole}"), &[]).is_ok());
     for key in ["reason", "authority", "expires", "name", "when", "action"] {
         let lines = whole.lines().filter(|line| !line.starts_with(key)).collect::<Vec<_>>().join("\n");
-        let said = problems(&format!("{HEAD}{lines}"));
-        assert!(said.contains(&format!("a rule needs `{key}`")), "{said}");
-        assert!(said.contains("--> test.toml:3:1"), "{said}");
+        refused(&format!("{HEAD}{lines}"), "", &[&format!("a rule needs `{key}`"), "--> test.toml:3:1"]);
         let empty = whole
             .lines()
             .map(|line| if line.starts_with(key) { format!("{key} = \" \"") } else { line.to_owned() });
-        let said = problems(&format!("{HEAD}{}", empty.collect::<Vec<_>>().join("\n")));
-        assert!(said.contains(&format!("`{key}` is empty")), "{said}");
+        let empty = format!("{HEAD}{}", empty.collect::<Vec<_>>().join("\n"));
+        refused(&empty, "", &[&format!("`{key}` is empty")]);
     }
 }
 
@@ -54,30 +54,50 @@ authority = "y"
 expires = "tomorrow"
 "#;
     // A date that doesn't exist is not TOML, and nothing else is said.
-    let said = problems(text);
-    assert!(said.contains("--> test.toml:13:"), "{said}");
-    let said = problems(&text.replace("2026-13-01", "2030-01-01").replace("\"dorp\"", "\"drop\""));
-    for part in [
+    refused(text, "", &["--> test.toml:13:"]);
+    let text = text.replace("2026-13-01", "2030-01-01").replace("\"dorp\"", "\"drop\"");
+    let parts = [
         "there is no match \"frist\"\n --> test.toml:3:9\n  |\n3 | match = \"frist\"\n  |         ^^^^^^^ did you mean \"first\"?",
         "did you mean \"Europe/Minsk\"?",
         "there is no key `retries` in [policy]\n --> test.toml:5:1",
         "9 | when = \"dst_port == \\\"443\\\"\"\n  |                     ^^^^^^^",
         "18 | acton = \"drop\"\n   | ^^^^^ did you mean `action`?",
         "\"tomorrow\" is no date",
-    ] {
-        assert!(said.contains(part), "{part}\nis not in\n{said}");
-    }
+    ];
+    refused(&text, "", &parts);
 }
 
 #[test]
 fn places_in_conditions_are_those_in_the_file() {
     let text = format!("{HEAD}{}", drop("one", "dst_port == 1 and hostnme"));
-    let said = problems(&text);
-    assert!(said.contains("--> test.toml:5:27\n"), "{said}");
-    assert!(said.contains("in the condition of \"one\": there is no field `hostnme`"), "{said}");
-    assert!(said.contains("did you mean `hostname`?"), "{said}");
-    let said = problems(&format!("{HEAD}{}", drop("one", "hostname in $blocked")));
-    assert!(said.contains("there is no list `$blocked`") && said.contains("add a [[list]]"), "{said}");
+    let what = "in the condition of \"one\": there is no field `hostnme`";
+    refused(&text, "", &["--> test.toml:5:27\n", what, "did you mean `hostname`?"]);
+    let text = format!("{HEAD}{}", drop("one", "hostname in $blocked"));
+    refused(&text, "", &["there is no list `$blocked`", "add a [[list]]"]);
+}
+
+#[test]
+fn a_rule_says_on_what_basis_it_stands() {
+    let with = |basis: &str| format!("{HEAD}{}{basis}", drop("one", "dst_port == 23"));
+    for (line, basis, basis_told) in [
+        ("", Basis::Operator, None),
+        ("basis = \"operator\"\n", Basis::Operator, None),
+        ("basis = \"external\"\n", Basis::External, Some("external")),
+        ("basis = \"client\"\n", Basis::Client, Some("client")),
+    ] {
+        let policy = policy(&with(line), &[]);
+        assert_eq!(policy.rules()[0].basis, basis);
+        assert_eq!(told(&policy)[1]["basis"].as_str(), basis_told);
+    }
+    for (line, part) in [
+        ("basis = \"court\"\n", "there is no basis \"court\"\n  --> test.toml:10:9"),
+        ("basis = \"court\"\n", "`basis` is one of operator, external, client"),
+        ("basis = \"extern\"\n", "did you mean \"external\"?"),
+        ("basis = 16\n", "`basis` is text, in quotes"),
+        ("basis = \" \"\n", "`basis` is empty"),
+    ] {
+        refused(&with(line), "", &[part]);
+    }
 }
 
 #[test]
@@ -105,10 +125,13 @@ fn actions_and_limits_are_read() {
             "the window is empty",
         ),
         ("action = \"drop\"\nhours = []", "never in force"),
+        (
+            &*format!("action = \"drop\"\nhours = [{}]", "{ days = \"mon\" },".repeat(65)),
+            "there are 65 windows, and 64 is the most",
+        ),
         ("action = \"drop\"\nhours = [{ day = \"mon\" }]", "did you mean `days`?"),
     ] {
-        let said = problems(&format!("{HEAD}{}", rule("one", "true", action)));
-        assert!(said.contains(part), "{part}: {said}");
+        refused(&format!("{HEAD}{}", rule("one", "true", action)), "", &[part]);
     }
 }
 
@@ -168,7 +191,7 @@ fn lists_are_read_in_their_forms() {
 
 #[test]
 fn bad_lines_are_counted_and_a_list_of_only_those_is_refused() {
-    let text = format!("{HEAD}{}{}", list("l", "domains"), drop("r", "hostname in $l"));
+    let text = listing("domains", "hostname in $l");
     let lines = "example.org\nco.uk\nexample.org\n192.0.2.1\nhttp://x.test/\n";
     let policy = policy(&text, &[("l.txt", lines)]);
     let report = policy.lists()[0].report();
@@ -183,8 +206,7 @@ fn bad_lines_are_counted_and_a_list_of_only_those_is_refused() {
         (&text.replace("l.txt", "m.txt"), "", "there is no such file; it is sought beside the policy"),
         (&text.replace("domains", "domain"), "", "did you mean \"domains\"?"),
     ] {
-        let said = parse(text, &[("l.txt", list)]).unwrap_err().to_string();
-        assert!(said.contains(part), "{part}: {said}");
+        refused(text, list, &[part]);
     }
 }
 
@@ -214,7 +236,7 @@ fn files_are_sought_beside_the_policy() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("p.toml");
     assert!(Policy::load(&path, None).unwrap_err().to_string().contains("p.toml: "));
-    std::fs::write(&path, format!("{HEAD}{}{}", list("l", "prefixes"), allow("r", "src_ip in $l"))).unwrap();
+    std::fs::write(&path, listing("prefixes", "src_ip in $l")).unwrap();
     std::fs::write(folder.path().join("l.txt"), "192.0.2.0/24\n").unwrap();
     assert_eq!(Policy::load(&path, None).unwrap().lists()[0].list().len(), 1);
     std::fs::write(&path, [0xff, 0xfe]).unwrap();
@@ -223,15 +245,13 @@ fn files_are_sought_beside_the_policy() {
 
 #[test]
 fn what_loads_can_be_told_and_what_blocks_is_a_rule() {
-    let said = problems(&format!("{}default = \"drop\"\n{}", HEAD, drop("one", "dst_port == 1")));
-    assert!(said.contains("a default can't block") && said.contains("--> test.toml:3:11"), "{said}");
+    let blocking = format!("{HEAD}default = \"drop\"\n{}", drop("one", "dst_port == 1"));
+    refused(&blocking, "", &["a default can't block", "--> test.toml:3:11"]);
     for (name, part) in [("192.0.2.1", "must not be an address"), (&*"n".repeat(200), "1 to 128 bytes")] {
-        let said = problems(&format!("{HEAD}{}", drop(name, "dst_port == 1")));
-        assert!(said.contains(part) && said.contains("--> test.toml:4:8"), "{said}");
+        refused(&format!("{HEAD}{}", drop(name, "dst_port == 1")), "", &[part, "--> test.toml:4:8"]);
     }
     let long = vec!["dst_port == 1"; 400].join(" or ");
-    let said = problems(&format!("{HEAD}{}", drop("one", &long)));
-    assert!(said.contains("1 to 4,096 bytes"), "{said}");
+    refused(&format!("{HEAD}{}", drop("one", &long)), "", &["1 to 4,096 bytes"]);
 
     let text = [list("bad", "domains"), drop("listed", "hostname in $bad\t"), drop("rest", "true")].concat();
     let policy = policy(&format!("{HEAD}{text}"), &[("bad.txt", "evil.example\n*.wild.example\n")]);
@@ -253,15 +273,43 @@ fn what_loads_can_be_told_and_what_blocks_is_a_rule() {
     assert!(
         matches!(&bad.event, Event::List(list) if list.entries == 2 && list.digest == policy.lists()[0].digest())
     );
-    for (rule, name, target) in [
-        (0, Some("www.Evil.example."), r#"{"list-name":{"list":"bad","name":"evil.example"}}"#),
-        (0, Some("a.wild.example"), r#"{"list-name":{"list":"bad","name":"*.wild.example"}}"#),
-        (0, Some("other.example"), r#"{"host":"other.example"}"#),
-        (1, Some("evil.example"), r#"{"host":"evil.example"}"#),
-        (1, Some("10.0.0.1"), r#""rule""#),
-        (1, None, r#""rule""#),
-    ] {
-        let found = policy.target(&policy.rules()[rule], name);
-        assert_eq!(serde_json::to_string(&found).unwrap(), target);
+}
+
+#[test]
+fn the_log_tells_when_rules_apply_and_which_has_the_say() {
+    let hours = "action = \"drop\"\nhours = [{ days = \"mon-thu\", from = \"08:00\", to = \"16:00\" }, { to = \"06:30\" }]";
+    let rules = [rule("lessons", "dst_port == 1", hours), drop("always", "dst_port == 2")].concat();
+    for (head, matching, zone) in
+        [("", "first", "UTC"), ("match = \"all\"\ntimezone = \"Europe/Minsk\"\n", "all", "Europe/Minsk")]
+    {
+        let policy = policy(&format!("{HEAD}{head}{rules}"), &[]);
+        let [loaded, lessons, always] = &told(&policy)[..] else { panic!("three entries") };
+        assert_eq!(
+            (&loaded["match"], &loaded["default"], &loaded["timezone"]),
+            (&matching.into(), &"allow".into(), &zone.into())
+        );
+        let day = "mon,tue,wed,thu,fri,sat,sun";
+        assert_eq!(
+            lessons["hours"],
+            serde_json::json!([
+                { "days": "mon,tue,wed,thu", "from": "08:00", "to": "16:00" },
+                { "days": day, "from": "00:00", "to": "06:30" },
+            ])
+        );
+        assert!(always["hours"].is_null());
     }
+}
+
+/// The most that a rule can say fits into an entry.
+#[test]
+fn whatever_loads_fits_into_the_log() {
+    let quotes = "'".to_owned() + &"\"".repeat(4096) + "'";
+    let long = format!("dst_port in {{{}1}}", "1,".repeat(2000));
+    let whole = format!(
+        "{HEAD}timezone = \"America/Argentina/ComodRivadavia\"\n[[rule]]\nname = '{}'\nwhen = '{long}'\naction = \"drop\"\n\
+         basis = \"external\"\nreason = {quotes}\nauthority = {quotes}\nappeal = {quotes}\nexpires = 2099-12-31\nhours = [{}]\n",
+        "\"".repeat(128),
+        "{ from = \"00:01\", to = \"23:59\" },".repeat(64),
+    );
+    assert_eq!(told(&policy(&whole, &[])).len(), 2);
 }

@@ -8,4 +8,5 @@ mod examples;
 mod loading;
 mod properties;
 mod scale;
+mod telling;
 mod world;

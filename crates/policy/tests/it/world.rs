@@ -29,12 +29,26 @@ pub(crate) fn list(name: &str, kind: &str) -> String {
     format!("[[list]]\nname = \"{name}\"\nkind = \"{kind}\"\nfile = \"{name}.txt\"\n")
 }
 
+/// A policy whose one rule drops when this holds, which may ask `$l`: the list of this kind in `l.txt`.
+pub(crate) fn listing(kind: &str, when: &str) -> String {
+    format!("{HEAD}{}{}", list("l", kind), drop("r", when))
+}
+
 pub(crate) fn files(files: &[(&str, &str)]) -> HashMap<PathBuf, Vec<u8>> {
     files.iter().map(|(name, text)| (PathBuf::from(name), text.as_bytes().to_vec())).collect()
 }
 
 pub(crate) fn parse(text: &str, given: &[(&str, &str)]) -> Result<Policy, LoadError> {
     Policy::parse(text, "test.toml", &files(given), None)
+}
+
+/// What is wrong with a policy, or with its list `$l`, tells all this.
+#[track_caller]
+pub(crate) fn refused(text: &str, l: &str, parts: &[&str]) {
+    let said = parse(text, &[("l.txt", l)]).unwrap_err().to_string();
+    for part in parts {
+        assert!(said.contains(part), "{part}\nis not in\n{said}");
+    }
 }
 
 pub(crate) fn policy(text: &str, given: &[(&str, &str)]) -> Arc<Policy> {

@@ -1,6 +1,7 @@
 //! For tests: runs identification and parsing over given payloads, as the engine does.
 
 pub mod cuts;
+pub mod hpack;
 pub mod tls;
 
 use std::net::{IpAddr, Ipv4Addr};

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use daylight_policy::audit::{Action, AuditError, HostName, Label, Log, Standing, Timestamp};
-use daylight_policy::{Policy, Rule, rule_path};
+use daylight_policy::{Match, Policy, Rule, rule_path};
 
 use super::Site;
 use super::document::{
@@ -11,7 +11,7 @@ use super::document::{
 };
 use super::follow::View;
 use super::subject::AskedHost;
-use super::would::{self, Cover, Fate, Judged, ToldCondition, Way};
+use super::would::{self, Cover, Fate, Judged, Way};
 
 /// What rules say about a host, by their names.
 #[derive(Default)]
@@ -26,7 +26,7 @@ pub(super) fn answer(site: &Site, view: &View, asked: AskedHost, now: Timestamp)
     let host = &asked.host;
     let said = match &view.policy {
         Some(policy) => by_policy(policy, host, now),
-        None => by_log(view, host),
+        None => by_log(view, host, now),
     };
     let matching: Vec<(Label, Label)> = said.rules.keys().chain(&said.at_other_hours).cloned().collect();
     let answer = view.history.answer(host, now, &matching);
@@ -88,15 +88,34 @@ fn by_policy(policy: &Policy, host: &HostName, now: Timestamp) -> Said {
     }
 }
 
-/// What the conditions say that the log tells. It tells neither lists nor hours, and not whether the first rule or the
-/// strictest has the say.
-fn by_log(view: &View, host: &HostName) -> Said {
+/// What the conditions say that the log tells, at this hour. It does not tell what is on lists.
+fn by_log(view: &View, host: &HostName, now: Timestamp) -> Said {
     let Some(policy) = &view.board.policy else { return Said::default() };
-    let conditions = view.board.conditions.iter();
-    let named = |(rule, condition): &(Label, ToldCondition)| {
-        Some(((policy.policy.clone(), rule.clone()), (condition.cover(host)?, None)))
-    };
-    Said { rules: conditions.filter_map(named).collect(), ..Said::default() }
+    let goes_by_order = policy.terms.as_ref().is_some_and(|terms| terms.matching == Match::First);
+    let stopped = view.history.answer(host, now, &[]).findings;
+    let mut said = Said::default();
+    // A rule has the say about the host however it is come to: none that follows has.
+    let mut is_settled = false;
+    for (name, condition) in &view.board.conditions {
+        let finding = view.history.rule(&policy.policy, name, now);
+        let (Some(cover), Some(finding)) = (condition.cover(host), finding) else { continue };
+        let has_stopped_it =
+            || stopped.iter().any(|other| (&other.rule.policy, &other.rule.rule) == (&policy.policy, name));
+        let is_known = matches!(cover, Cover::Yes | Cover::Depends) || has_stopped_it();
+        let id = (policy.policy.clone(), name.clone());
+        match (finding.in_hours, is_settled, is_known) {
+            (false, _, true) => said.at_other_hours.push(id),
+            (true, true, true) => _ = said.rules.insert(id, (Cover::Overruled, None)),
+            (true, false, _) => _ = said.rules.insert(id, (cover, None)),
+            _ => {}
+        }
+        let has_the_say = finding.in_hours
+            && finding.standing == Standing::InForce
+            && finding.rule.action != Action::Log
+            && condition.covers_every_way(host);
+        is_settled |= goes_by_order && has_the_say;
+    }
+    said
 }
 
 fn verdict(view: &View, said: &Said, rules: &[FindingDoc], open: &[RuleDoc]) -> Verdict {

@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use daylight_policy::audit::{Counts, Digest, Entry, Event, Hour, Label, List, Text, Timestamp, Totals};
+use daylight_policy::audit::{
+    Counts, Digest, Entry, Event, Hour, Label, List, Terms, Text, Timestamp, Totals,
+};
 use serde::Serialize;
 
 use super::would::ToldCondition;
@@ -44,6 +46,9 @@ pub(super) struct PolicyInForce {
     pub(super) loaded: Timestamp,
     /// The entry that says so.
     pub(super) entry: u64,
+    /// How its rules are read, if the log tells that.
+    #[serde(flatten)]
+    pub(super) terms: Option<Terms>,
     /// The names of its rules, in the file's order.
     pub(super) rules: Vec<Label>,
     /// The lists that it uses.
@@ -102,7 +107,7 @@ impl Board {
             Event::FilterStopped { why } => {
                 self.running = Some(Running::Stopped { since: entry.time, why: why.clone() });
             }
-            Event::PolicyLoaded { policy, version, .. } => {
+            Event::PolicyLoaded { policy, version, terms, .. } => {
                 self.refused = None;
                 self.conditions.clear();
                 self.policy = Some(PolicyInForce {
@@ -110,6 +115,7 @@ impl Board {
                     version: *version,
                     loaded: entry.time,
                     entry: index,
+                    terms: terms.clone(),
                     rules: Vec::new(),
                     lists: Vec::new(),
                 });
@@ -170,6 +176,7 @@ impl Board {
 
 #[cfg(test)]
 mod tests {
+    use daylight_policy::Basis;
     use daylight_policy::audit::{Action, Rule, Target};
 
     use super::*;
@@ -240,10 +247,19 @@ mod tests {
             authority: text("a"),
             expires: at("2030-01-01T00:00:00Z"),
             appeal: None,
+            basis: Basis::default(),
+            hours: vec![],
         };
         let time = at("2026-11-24T12:00:00Z");
         let mut add = |entries: Vec<Entry>| entries.iter().for_each(|entry| board.add(9, entry));
-        add(Entry::policy_loaded(time, &label("p"), Digest::of(b"1"), vec![rule("a"), rule("b")], vec![]));
+        add(Entry::policy_loaded(
+            time,
+            &label("p"),
+            Digest::of(b"1"),
+            None,
+            vec![rule("a"), rule("b")],
+            vec![],
+        ));
         let why = text("line 3");
         add(vec![Entry {
             time,
@@ -254,7 +270,7 @@ mod tests {
         assert_eq!(board.conditions.len(), 2);
         assert!(board.refused.is_some());
         assert!(matches!(board.running, Some(Running::Stopped { .. })));
-        board.add(10, &Entry::policy_loaded(time, &label("q"), Digest::of(b"3"), vec![], vec![])[0]);
+        board.add(10, &Entry::policy_loaded(time, &label("q"), Digest::of(b"3"), None, vec![], vec![])[0]);
         assert_eq!(
             board.policy.as_ref().map(|policy| (&policy.policy, policy.entry)),
             Some((&label("q"), 10))

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use daylight_policy::audit::{
-    Action, Counts, Entry, Finding, Hour, Label, Standing, Stopped, Target, Text, Timestamp,
+    Action, Counts, Digest, Entry, Finding, Hour, Label, List, Standing, Stopped, Target, Text, Timestamp,
 };
 use daylight_policy::{Hours, rule_path};
 use serde::Serialize;
@@ -52,7 +52,12 @@ pub(super) struct LogDoc {
     pub(super) last_entry: Option<Timestamp>,
     /// Nothing was written for long, though the filter should run.
     pub(super) stale: bool,
+    /// Since about when the filter gives no sign of life, though the log does not say that it ended: it was killed.
+    pub(super) silent_since: Option<Timestamp>,
 }
+
+/// A filter that runs gives a sign of life every minute.
+const SILENT_AFTER_S: i64 = 180;
 
 impl LogDoc {
     pub(super) fn of(
@@ -86,6 +91,9 @@ impl LogDoc {
             first_entry: view.board.first,
             last_entry: last,
             stale: !stopped && u64::try_from(silent_s).is_ok_and(|silent| silent > stale_after.as_secs()),
+            silent_since: view
+                .alive_at
+                .filter(|alive| !stopped && now.unix_s() - alive.unix_s() > SILENT_AFTER_S),
         }
     }
 
@@ -105,14 +113,18 @@ pub(super) struct RuleDoc {
     pub(super) condition: Text,
     pub(super) reason: Text,
     pub(super) authority: Text,
+    /// Whose will that is.
+    pub(super) basis: daylight_policy::Basis,
     pub(super) since: Timestamp,
     pub(super) expires: Timestamp,
     pub(super) appeal: Option<Text>,
     #[serde(flatten)]
     pub(super) standing: Standing,
-    /// At which hours it is in force, if that is known and it is not so always.
+    /// At which hours it is in force, if that is known and it is not so always: for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) schedule: Option<String>,
+    /// Whether it is one of them; also true if the log does not tell which they are.
+    pub(super) in_hours: bool,
     /// What it stopped in the last 24 hours, and since the log began.
     pub(super) last_day: Counts,
     pub(super) total: Counts,
@@ -144,11 +156,13 @@ impl RuleDoc {
             condition: rule.condition.clone(),
             reason: rule.reason.clone(),
             authority: rule.authority.clone(),
+            basis: rule.basis,
             since: finding.since,
             expires: rule.expires,
             appeal: rule.appeal.clone(),
             standing: finding.standing,
-            schedule: schedule(view, &rule.policy, &rule.rule),
+            schedule: schedule(finding, view),
+            in_hours: finding.in_hours,
             last_day,
             total: view.board.total(&rule.policy, &rule.rule),
             hours: day.into_iter().map(|(hour, counts)| HourDoc { hour, counts }).collect(),
@@ -167,12 +181,20 @@ impl RuleDoc {
     }
 }
 
-/// The hours of a rule, as the policy in force has them. The log does not tell them.
-fn schedule(view: &View, policy: &Label, rule: &Label) -> Option<String> {
-    let known = view.policy.as_ref().filter(|known| known.name() == policy)?;
-    let hours = &known.rules().iter().find(|known| known.name == *rule)?.hours;
+/// The hours of a rule, as the log tells them. One that was begun before hours were told may say nothing of them: then
+/// they are those of the policy in force.
+fn schedule(finding: &Finding, view: &View) -> Option<String> {
+    let rule = &finding.rule;
+    let (hours, zone) = match &finding.terms {
+        Some(terms) => (&rule.hours, terms.timezone.as_str()),
+        None => {
+            let policy = view.policy.as_ref().filter(|policy| *policy.name() == rule.policy)?;
+            let known = policy.rules().iter().find(|known| known.name == rule.rule)?;
+            (&known.hours, policy.timezone())
+        }
+    };
     let windows: Vec<String> = hours.iter().map(window).collect();
-    (!windows.is_empty()).then(|| format!("{} ({})", windows.join("; "), known.timezone()))
+    (!windows.is_empty()).then(|| format!("{} ({zone})", windows.join("; ")))
 }
 
 /// A window of hours, for people: `Mon–Thu 08:00–16:00`.
@@ -212,11 +234,56 @@ pub(super) struct OverviewDoc {
     pub(super) log: LogDoc,
 }
 
+/// What a rule stopped at an entry of a list that is told by its line.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct LineDoc {
+    pub(super) list: Label,
+    pub(super) line: u32,
+    /// SHA-256 of the list's file as it was then.
+    pub(super) digest: Digest,
+    /// The list is in force as it was then.
+    pub(super) in_force: bool,
+    #[serde(flatten)]
+    pub(super) stopped: Stopped,
+}
+
+/// No more of them are shown of a rule.
+const LINES_SHOWN: usize = 100;
+
+impl LineDoc {
+    /// Those of a rule at which it stopped most.
+    pub(super) fn of_rule(view: &View, policy: &Label, rule: &Label) -> Vec<Self> {
+        let in_force = view.board.policy.iter().flat_map(|policy| &policy.lists);
+        let mut lines: Vec<Self> = view
+            .history
+            .lines(policy, rule)
+            .filter_map(|(target, stopped)| {
+                let Target::ListLine { list, digest, line } = target else { return None };
+                let is_it =
+                    |known: &List| known.policy == *policy && known.list == *list && known.digest == *digest;
+                Some(Self {
+                    list: list.clone(),
+                    line: *line,
+                    digest: *digest,
+                    in_force: in_force.clone().any(is_it),
+                    stopped: stopped.clone(),
+                })
+            })
+            .collect();
+        lines.sort_by_key(|line| std::cmp::Reverse(line.stopped.counts.flows));
+        lines.truncate(LINES_SHOWN);
+        lines
+    }
+}
+
 /// A rule, and the log that tells it.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct RulePageDoc {
     #[serde(flatten)]
     pub(super) rule: RuleDoc,
+    /// Where it stopped most, of what is told by the lines of lists.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) lines: Vec<LineDoc>,
     pub(super) log: LogDoc,
 }
 

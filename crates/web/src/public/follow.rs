@@ -36,6 +36,9 @@ pub(super) struct View {
     pub(super) damage: Option<Trouble>,
     /// The policy in force, if its file was given and is that.
     pub(super) policy: Option<Policy>,
+    /// When the filter last wrote the file beside the log in which it keeps counts, as it does every minute while it runs.
+    /// Beside a copy of a log there is none.
+    pub(super) alive_at: Option<Timestamp>,
 }
 
 /// Up to where the log was read.
@@ -152,11 +155,22 @@ pub(super) fn follow(source: &Source, shared: &Shared, is_over: &AtomicBool, tel
         };
         let trouble = polled.err().map(|error| Trouble::new(&error, &source.log));
         settle(shared, trouble, tell, |view| &mut view.trouble);
+        let alive_at = written_at(&source.log);
+        shared.write().alive_at = alive_at;
         if let Some(path) = &source.policy {
             load_policy(path, shared, &mut policy_read, tell);
         }
         thread::park_timeout(POLL);
     }
+}
+
+/// When the counts beside the log were written.
+fn written_at(log: &Path) -> Option<Timestamp> {
+    let mut counts = log.as_os_str().to_owned();
+    counts.push(".counts");
+    let written = std::fs::metadata(PathBuf::from(counts)).and_then(|file| file.modified()).ok()?;
+    let since = written.duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp::from_unix_s(i64::try_from(since.as_secs()).ok()?).ok()
 }
 
 /// Notes that something is wrong, or no longer.

@@ -9,7 +9,7 @@ use percent_encoding::percent_decode_str;
 use serde::Serialize;
 
 use super::document::{
-    EntryDoc, LogDoc, LogPageDoc, OverviewDoc, RuleDoc, RulePageDoc, UnansweredDoc, proof_path,
+    EntryDoc, LineDoc, LogDoc, LogPageDoc, OverviewDoc, RuleDoc, RulePageDoc, UnansweredDoc, proof_path,
 };
 use super::follow::View;
 use super::subject::{AskedHost, Subject};
@@ -142,7 +142,11 @@ impl Site {
     fn rule(&self, form: Form, now: Timestamp, policy: &str, rule: &str) -> Answer {
         let found = self.finding(policy, rule, now).map(|finding| {
             let view = self.shared.read();
-            RulePageDoc { rule: RuleDoc::of(&finding, &view, now), log: self.log_doc(&view, now) }
+            RulePageDoc {
+                rule: RuleDoc::of(&finding, &view, now),
+                lines: LineDoc::of_rule(&view, &finding.rule.policy, &finding.rule.rule),
+                log: self.log_doc(&view, now),
+            }
         });
         let Some(doc) = found else {
             return self.missing(form, now, "The public log never told of a rule with this name.");

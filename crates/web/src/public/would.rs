@@ -265,6 +265,15 @@ impl ToldCondition {
         }
     }
 
+    /// Whether it holds for a host however it is come to.
+    pub(super) fn covers_every_way(&self, host: &HostName) -> bool {
+        match self {
+            Self::Always => true,
+            Self::Plain(program) => Way::ALL.iter().all(|way| holds(Some(program), host, *way) == Some(true)),
+            Self::Lists { .. } | Self::Unknown => false,
+        }
+    }
+
     /// What it says about a host.
     pub(super) fn cover(&self, host: &HostName) -> Option<Cover> {
         let program = match self {

@@ -7,11 +7,11 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use daylight_policy::Policy;
 use daylight_policy::audit::{
-    Action, Counts, Digest, Domain, Entry, Event, HostName, Label, List, Rule, Signer, Target, Text,
+    Action, Counts, Digest, Domain, Entry, Event, HostName, Label, List, Rule, Signer, Target, Terms, Text,
     Timestamp, Totals, VerifierKey, Writer,
 };
+use daylight_policy::{Basis, Policy};
 use daylight_web::public::{Page, Settings};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -47,6 +47,8 @@ pub(crate) fn rule(name: &str, action: Action, condition: &str) -> Rule {
         authority: text("Board of Example School, decision 8"),
         expires: Timestamp::parse("2029-08-01T00:00:00Z").unwrap(),
         appeal: Some(text("mailto:board@example.org")),
+        basis: Basis::default(),
+        hours: vec![],
     }
 }
 
@@ -80,8 +82,13 @@ impl Filter {
         Self { folder, key, writer }
     }
 
-    /// A filter that runs, with this policy.
+    /// A filter that runs, with this policy, of which the log says no more than it did before it told when rules apply.
     pub(crate) fn running(rules: Vec<Rule>, lists: Vec<List>) -> Self {
+        Self::running_on(None, rules, lists)
+    }
+
+    /// A filter that runs, with this policy.
+    pub(crate) fn running_on(terms: Option<Terms>, rules: Vec<Rule>, lists: Vec<List>) -> Self {
         let mut filter = Self::new();
         filter.append(&[Entry {
             time: ago(7200),
@@ -91,6 +98,7 @@ impl Filter {
             ago(7199),
             &label("school"),
             Digest::of(b"policy"),
+            terms,
             rules,
             lists,
         ));
@@ -130,7 +138,30 @@ impl Filter {
     }
 
     pub(crate) fn page(&self) -> Running {
-        Running::start(self.settings())
+        self.page_with(|_| ())
+    }
+
+    /// A page with other settings.
+    pub(crate) fn page_with(&self, change: impl FnOnce(&mut Settings)) -> Running {
+        let mut settings = self.settings();
+        change(&mut settings);
+        Running::start(settings)
+    }
+
+    /// A page that knows the policy in this file, once it does: then an answer rests on it.
+    pub(crate) fn page_on(&self, policy: &Path) -> Running {
+        let page = self.page_with(|settings| settings.policy = Some(policy.to_owned()));
+        page.until("the policy is read", |page| page.about("games.example")["basis"] == "policy");
+        page
+    }
+}
+
+/// Asserts what stands in a document, by JSON pointers (RFC 6901).
+#[track_caller]
+pub(crate) fn says(document: &Value, expected: &[(&str, &str)]) {
+    for (pointer, text) in expected {
+        let found = document.pointer(pointer).and_then(Value::as_str);
+        assert_eq!(found, Some(*text), "{pointer} of {document:#}");
     }
 }
 

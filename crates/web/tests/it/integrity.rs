@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use daylight_policy::audit::{Action, Entry, Signer, SplitView, Writer};
 
-use crate::common::{Filter, ORIGIN, PATIENCE, Running, ago, host, now, rule, totals};
+use crate::common::{Filter, ORIGIN, PATIENCE, ago, host, now, rule, totals};
 
 fn filter() -> Filter {
     let mut filter = Filter::running(vec![rule("no-games", Action::Reject, "hostname in $games")], vec![]);
@@ -48,9 +48,7 @@ fn an_entry_that_was_changed_before_the_start_is_found() {
 #[test]
 fn an_entry_that_is_changed_later_is_found_and_what_was_verified_stays() {
     let mut filter = filter();
-    let mut settings = filter.settings();
-    settings.audit_every = Duration::from_millis(200);
-    let page = Running::start(settings);
+    let page = filter.page_with(|settings| settings.audit_every = Duration::from_millis(200));
     page.until("it is verified", |page| page.json("/status").1["verified"]["entries"] == 4);
     let path = bundle(&filter);
     let before = fs::read(&path).unwrap();
@@ -86,9 +84,7 @@ fn an_entry_that_is_changed_later_is_found_and_what_was_verified_stays() {
 fn another_key_is_not_believed() {
     let filter = filter();
     let other = Signer::generate(&filter.folder.path().join("other"), ORIGIN).unwrap();
-    let mut settings = filter.settings();
-    settings.key = other.verifier_key().clone();
-    let page = Running::start(settings);
+    let page = filter.page_with(|settings| settings.key = other.verifier_key().clone());
     assert_eq!(page.json("/status").1["state"], "wrong-key");
     let home = page.get("/");
     assert!(home.status == 503 && home.text().contains("signed by another key"));
@@ -124,7 +120,7 @@ fn a_history_that_was_written_anew_is_a_split_view_with_evidence() {
         daylight_policy::audit::Event::FilterStarted { software: crate::common::text("daylight 0.1.0") };
     writer.append(&[Entry { time: ago(7200), event: started }]).unwrap();
     let (name, version) = (crate::common::label("school"), daylight_policy::audit::Digest::of(b"other"));
-    writer.append(&Entry::policy_loaded(ago(7199), &name, version, rules, vec![])).unwrap();
+    writer.append(&Entry::policy_loaded(ago(7199), &name, version, None, rules, vec![])).unwrap();
     for _ in 0..3 {
         writer.append(&[totals(ago(50), "nothing", host("games.example"), 5)]).unwrap();
     }
@@ -151,10 +147,8 @@ fn a_history_that_was_written_anew_is_a_split_view_with_evidence() {
 #[test]
 fn a_log_that_comes_later_is_read_then() {
     let filter = Filter::new();
-    let mut settings = filter.settings();
-    settings.log = filter.folder.path().join("later");
-    let later = settings.log.clone();
-    let page = Running::start(settings);
+    let later = filter.folder.path().join("later");
+    let page = filter.page_with(|settings| settings.log = later.clone());
     assert_eq!(page.json("/status").1["state"], "unreadable");
     assert!(page.get("/").text().contains("can’t be read"));
     fs::rename(filter.log(), &later).unwrap();
@@ -165,9 +159,7 @@ fn a_log_that_comes_later_is_read_then() {
 #[test]
 fn a_log_that_grows_while_it_is_verified_is_sound_all_the_time() {
     let mut filter = filter();
-    let mut settings = filter.settings();
-    settings.audit_every = Duration::ZERO;
-    let page = Running::start(settings);
+    let page = filter.page_with(|settings| settings.audit_every = Duration::ZERO);
     // Over the edge of a full tile, where partial ones go away.
     for round in 0..40_u64 {
         let entries: Vec<Entry> = (0..1 + round % 17)

@@ -31,9 +31,7 @@ fn exchange(address: SocketAddr, bytes: &[u8]) -> String {
 
 fn with(change: impl FnOnce(&mut Settings)) -> (Filter, Running) {
     let filter = filter();
-    let mut settings = filter.settings();
-    change(&mut settings);
-    let page = Running::start(settings);
+    let page = filter.page_with(change);
     (filter, page)
 }
 

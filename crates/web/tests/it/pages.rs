@@ -1,7 +1,7 @@
 //! The other pages, and how they are given out.
 
-use daylight_policy::audit::{Action, Digest, Entry, Event, List};
-use daylight_policy::rule_path;
+use daylight_policy::audit::{Action, Digest, Entry, Event, List, Rule, Target};
+use daylight_policy::{Basis, rule_path};
 
 use crate::common::{Filter, ago, host, label, listed, now, rule, text, totals};
 
@@ -23,10 +23,10 @@ fn the_first_page_tells_what_is_in_force_and_what_it_stopped() {
         totals(times[0], "no-games", listed("games.example"), 1200),
         totals(times[1], "no-games", host("x.example"), 34),
     ]);
-    let mut settings = filter.settings();
-    settings.operator = Some("Example School".into());
-    settings.contact = Some("mailto:it@school.example".into());
-    let page = crate::common::Running::start(settings);
+    let page = filter.page_with(|settings| {
+        settings.operator = Some("Example School".into());
+        settings.contact = Some("mailto:it@school.example".into());
+    });
     let home = page.get("/");
     assert_eq!((home.status, home.content_type.as_str()), (200, "text/html; charset=utf-8"));
     for words in [
@@ -52,6 +52,58 @@ fn the_first_page_tells_what_is_in_force_and_what_it_stopped() {
     assert_eq!(hours.iter().map(|hour| hour["flows"].as_u64().unwrap()).sum::<u64>(), 1234);
     assert_eq!((&data["filter"]["state"], &data["log"]["state"]), (&"running".into(), &"sound".into()));
     assert_eq!(data["policy"]["lists"][0]["entries"], 7);
+}
+
+#[test]
+fn a_rule_tells_on_what_basis_it_stands() {
+    let on = |basis, name| Rule { basis, ..rule(name, Action::Reject, "hostname == \"bad.example\"") };
+    let rules = vec![on(Basis::Operator, "own"), on(Basis::External, "court"), on(Basis::Client, "parents")];
+    let filter = Filter::running(rules, vec![]);
+    let page = filter.page();
+    for (rule, basis, words) in [
+        ("own", "operator", "The operator's own decision"),
+        ("court", "external", "Required by somebody outside"),
+        ("parents", "client", "Asked for by the clients, or by who answers for them"),
+    ] {
+        let path = format!("/rule/school/{rule}");
+        assert_eq!(page.json(&format!("{path}.json")).1["basis"], basis);
+        for path in [&*path, "/", "/is-blocked?host=bad.example"] {
+            assert!(page.get(path).text().contains(words), "{path}: {words}");
+        }
+        // Among many it is said where it is not what most are.
+        assert_eq!(page.get("/rules").text().contains(&words[1..]), basis != "operator", "{words}");
+        let answer = page.about("bad.example");
+        let found = answer["rules"].as_array().unwrap().iter().find(|found| found["rule"] == rule).unwrap();
+        assert_eq!(found["basis"], basis);
+    }
+}
+
+#[test]
+fn entries_that_have_no_names_are_told_by_their_lines() {
+    let mut filter = filter();
+    let at = |file: &[u8], line| Target::ListLine { list: label("games"), digest: Digest::of(file), line };
+    filter.append(&[
+        totals(ago(7000), "no-games", at(b"games", 17), 1200),
+        totals(ago(60), "no-games", at(b"games", 17), 34),
+        totals(ago(60), "no-games", at(b"as it was", 17), 5),
+    ]);
+    let page = filter.page();
+    let (_, data) = page.json("/rule/school/no-games.json");
+    let lines = data["lines"].as_array().unwrap();
+    let told = lines.iter().map(|line| (&line["line"], &line["flows"], &line["in_force"], &line["index"]));
+    let expected = [(17, 1234, true, 6), (17, 5, false, 7)];
+    for (told, (line, flows, in_force, index)) in told.zip(expected) {
+        assert_eq!(told, (&line.into(), &flows.into(), &in_force.into(), &index.into()));
+    }
+    assert_eq!((lines.len(), &lines[0]["digest"]), (2, &Digest::of(b"games").to_string().into()));
+    let shown = page.get("/rule/school/no-games");
+    for words in
+        ["Line 17 of the list “games”", "Line 17 of the list “games”, as it was before", "1,234", "/proof/6"]
+    {
+        assert!(shown.text().contains(words), "{words}");
+    }
+    assert!(page.get("/log").text().contains("at line 17 of the list “games”"));
+    assert!(page.json("/rule/school/slow%20%2F%20100%25.json.json").1["lines"].is_null());
 }
 
 #[test]
@@ -184,11 +236,31 @@ fn entries_come_in_as_the_filter_writes_them() {
 #[test]
 fn a_log_that_is_not_written_for_long_is_noted() {
     let filter = filter();
-    let mut settings = filter.settings();
-    settings.stale_after = std::time::Duration::from_secs(600);
-    let page = crate::common::Running::start(settings);
+    let page = filter.page_with(|settings| settings.stale_after = std::time::Duration::from_secs(600));
     assert!(page.get("/rules").text().contains("Nothing was written into the log for long"));
     assert_eq!(page.json("/status").1["stale"], true);
     let page = filter.page();
     assert!(!page.get("/rules").text().contains("for long"));
+}
+
+/// A filter that was killed writes no more, not even that it ended. Beside a copy of a log there is nothing to tell that by.
+#[test]
+fn a_filter_that_was_killed_is_noted() {
+    let filter = filter();
+    let page = filter.page();
+    let is_silent = |page: &crate::common::Running| !page.json("/status").1["silent_since"].is_null();
+    assert!(!is_silent(&page));
+    let settings = filter.settings();
+    let mut counts = settings.log.into_os_string();
+    counts.push(".counts");
+    let counts = std::fs::File::create(counts).unwrap();
+    let last = std::time::SystemTime::now() - std::time::Duration::from_secs(300);
+    counts.set_modified(last).unwrap();
+    page.until("it is missed", is_silent);
+    let home = page.get("/");
+    assert!(home.text().contains("It has not been running since about"), "{}", home.text());
+    assert!(!home.text().contains("The filter has been running since"));
+    counts.set_modified(std::time::SystemTime::now()).unwrap();
+    page.until("it is back", |page| !is_silent(page));
+    assert!(page.get("/").text().contains("The filter has been running since"));
 }

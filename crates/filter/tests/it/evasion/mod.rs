@@ -1,6 +1,7 @@
 //! What hides a name from a filter that looks at packets one by one, and hides it from no server. For each, the name is
 //! stopped, and another name on the same address and port, hidden in the same way, is not.
 
+mod decoys;
 mod dns;
 mod fragments;
 mod http;

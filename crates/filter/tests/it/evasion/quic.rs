@@ -157,6 +157,10 @@ const CUTS: &[(&str, (usize, Cut))] = &[
         let frame = flight.crypto(0, flight.end());
         vec![b"nothing".to_vec(), flight.initial(&[frame])]
     })),
+    ("many datagrams of nothing before", (0, |flight| {
+        let frame = flight.crypto(0, flight.end());
+        [vec![b"nothing".to_vec(); 30], vec![flight.initial(&[frame])]].concat()
+    })),
     ("larger than a datagram", (3000, |flight| {
         let pieces = pieces(flight, 1000);
         pieces.into_iter().map(|(from, to)| { let frame = flight.crypto(from, to); flight.initial(&[frame]) }).collect()

@@ -9,6 +9,8 @@ use crate::namespace::entered;
 use crate::net::{Net, SERVER, have};
 use crate::raw::{Stream, Wire};
 
+pub(super) const RULE: &str = "tls && hostname == \"blocked.example.org\"";
+
 /// A way to send a hello, in which the name begins at a place.
 struct Way {
     name: &'static str,
@@ -112,7 +114,7 @@ fn in_records(hello: &[u8], cuts: &[usize]) -> Vec<u8> {
     records.collect::<Vec<_>>().concat()
 }
 
-fn find(bytes: &[u8], name: &str) -> usize {
+pub(super) fn find(bytes: &[u8], name: &str) -> usize {
     bytes.windows(name.len()).position(|window| window == name.as_bytes()).unwrap()
 }
 
@@ -161,18 +163,12 @@ fn hello_in_pieces() {
     let mut net = Net::new();
     net.serve();
     let wires = [false, true].map(|v6| Wire::new(&net, v6));
-    with_filter(
-        &net,
-        &policy(&rule("names", "tls && hostname == \"blocked.example.org\"", "drop")),
-        |filter| {
-            each(WAYS.iter().map(|way| (way.name, way)), &wires, |wire, way, name| {
-                play(filter, wire, way.padding, name, way.send)
-            });
-        },
-    );
+    with_filter(&net, &policy(&rule("names", RULE, "drop")), |filter| {
+        each(WAYS.iter().map(|way| (way.name, way)), &wires, |wire, way, name| {
+            play(filter, wire, way.padding, name, way.send)
+        });
+    });
 }
-
-const RULE: &str = "tls && hostname == \"blocked.example.org\"";
 
 /// Data on a SYN is the server's to take; this one, as most, does not.
 #[test]

@@ -6,12 +6,14 @@ mod model;
 mod proofs;
 mod said;
 mod tamper;
+mod terms;
 mod vectors;
 
 use std::fs;
 use std::path::Path;
 
 use super::*;
+use crate::Basis;
 
 const NAME: &str = "filter.example.org/log";
 
@@ -50,12 +52,21 @@ fn rule(name: &str) -> Rule {
         authority: text("Head of the school"),
         expires: time(1_000_000),
         appeal: None,
+        basis: Basis::Operator,
+        hours: vec![],
     }
 }
 
 /// A rule's load at minute 0: two entries.
 fn load() -> Vec<Entry> {
-    Entry::policy_loaded(time(0), &label("school"), Digest::of(b"policy"), vec![rule("malware")], vec![])
+    Entry::policy_loaded(
+        time(0),
+        &label("school"),
+        Digest::of(b"policy"),
+        None,
+        vec![rule("malware")],
+        vec![],
+    )
 }
 
 /// Entries that differ, `from` to `to`, after those of [`load`].

@@ -81,7 +81,7 @@ const STATIC: [(&str, &str); 61] = [
 type Entry = (Box<[u8]>, Box<[u8]>);
 
 /// The decoder of one direction.
-pub(super) struct Decoder {
+pub(crate) struct Decoder {
     /// The newest entry first.
     table: VecDeque<Entry>,
     bytes: usize,
@@ -91,10 +91,10 @@ pub(super) struct Decoder {
 
 /// The block cannot be decoded, and neither can any that follow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Broken;
+pub(crate) struct Broken;
 
 impl Decoder {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { table: VecDeque::new(), bytes: 0, bytes_max: 4096 }
     }
 
@@ -102,7 +102,7 @@ impl Decoder {
     ///
     /// # Errors
     /// If it breaks the format.
-    pub(super) fn decode(&mut self, block: &[u8], mut field: impl FnMut(&[u8], &[u8])) -> Result<(), Broken> {
+    pub(crate) fn decode(&mut self, block: &[u8], mut field: impl FnMut(&[u8], &[u8])) -> Result<(), Broken> {
         let mut rest = block;
         while let Some(first) = rest.first() {
             match first {

@@ -8,7 +8,7 @@
 //! Limits: a header block has at most 64 KiB; without the start of the connection header blocks cannot be decoded, so
 //! flows in mid-stream are not claimed. Zeek has no log for HTTP/2, so there are no transactions.
 
-mod hpack;
+pub(crate) mod hpack;
 mod huffman;
 
 use crate::cursor::Cursor;

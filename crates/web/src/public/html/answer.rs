@@ -201,8 +201,7 @@ fn vouched(doc: &AnswerDoc) -> Markup {
             @match doc.basis {
                 Basis::Policy => p { "The policy in force with its lists, which are those that the log tells of, and the public log." },
                 Basis::Log => p {
-                    "The public log alone. It tells what the rules are and what they stopped, not what is on their lists and not at which hours \
-                     they apply."
+                    "The public log alone. It tells what the rules are and what they stopped, not what is on their lists."
                 },
             }
             @if let Some(error) = &doc.proof_error {
@@ -245,7 +244,7 @@ pub(in super::super) fn unanswered(frame: &Frame, doc: &UnansweredDoc, input: &s
             section {
                 p {
                     "Rules may well stop addresses, by lists of them. " a href="/rules" { "The rules" } " say which, and why; what they stopped is \
-                     counted without saying where."
+                     counted by the lines of those lists, without saying where."
                 }
             }
         }

@@ -65,6 +65,8 @@ fn filter(doc: &OverviewDoc) -> Markup {
                     p { "Nothing has been blocked since " (parts::time(*since)) ". It was stopped: " (why) "." }
                 }
             }
+            // The page's top says that.
+            Some(Running::Running { .. }) if doc.log.silent_since.is_some() => {}
             Some(Running::Running { since, .. }) => p.state { span.dot {} "The filter has been running since " (parts::time(*since)) "." },
             None => {}
         }

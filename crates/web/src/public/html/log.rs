@@ -98,7 +98,7 @@ fn told(event: &Event) -> Markup {
                 @match &totals.target {
                     Target::Host(host) => { " at " code { (host) } },
                     Target::ListName { name, .. } => { " at " code { (name) } },
-                    Target::ListLine { list, line } => { " at line " (line) " of the list “" (list) "”" },
+                    Target::ListLine { list, line, .. } => { " at line " (line) " of the list “" (list) "”" },
                     Target::Rest => " at other places",
                     Target::Rule => {},
                 }

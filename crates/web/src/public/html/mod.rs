@@ -87,6 +87,19 @@ fn layout(frame: &Frame, place: Place, title: &str, log: &LogDoc, body: Markup) 
 fn warning(log: &LogDoc) -> Markup {
     let had = log.root.is_some();
     let (head, text) = match log.state {
+        LogState::Sound if log.silent_since.is_some() => {
+            return html! {
+                aside.warning role="note" {
+                    h2 { "The filter seems not to run" }
+                    @if let Some(since) = log.silent_since {
+                        p {
+                            "It has not been running since about " (parts::time(since)) ": it gives no sign of life, and the log does not say \
+                             that it was stopped. What is said here of what is blocked may not be so now."
+                        }
+                    }
+                }
+            };
+        }
         LogState::Sound if log.stale => {
             let text = "A filter that stops nothing writes nothing; but it may also have ended, or no longer tell what it does.";
             return html! {

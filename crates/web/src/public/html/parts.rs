@@ -1,6 +1,7 @@
 //! What several pages have in common.
 
-use daylight_policy::audit::{Action, Standing, Timestamp};
+use daylight_policy::Match;
+use daylight_policy::audit::{Action, Otherwise, Standing, Timestamp};
 use maud::{Markup, html};
 
 use super::super::document::{HourDoc, RuleDoc, proof_path};
@@ -82,6 +83,23 @@ pub(super) fn deed(action: Action) -> &'static str {
     }
 }
 
+/// Which of several rules has the say: a sentence.
+pub(super) fn order(matching: Match) -> &'static str {
+    match matching {
+        Match::First => "Where several rules hold, the first of them has the say, in the order of the file.",
+        Match::All => {
+            "Where several rules hold, the strictest has the say, and of equally strict ones the first."
+        }
+    }
+}
+
+/// What becomes of the rest, in a sentence's end.
+pub(super) fn otherwise(otherwise: Otherwise) -> &'static str {
+    match otherwise {
+        Otherwise::Allow => "is let through",
+    }
+}
+
 /// Whether a rule is in force, if it is not.
 pub(super) fn standing(standing: Standing) -> Markup {
     html! {
@@ -99,6 +117,7 @@ pub(super) fn facts(rule: &RuleDoc) -> Markup {
     html! {
         dl.facts {
             div { dt { "Decided by" } dd { (rule.authority) } }
+            div { dt { "On what basis" } dd { (sentence(rule.basis.words())) } }
             div { dt { "Since" } dd { (time(rule.since)) } }
             @match rule.standing {
                 Standing::Withdrawn { at } => { div { dt { "Withdrawn" } dd { (time(at)) } } }
@@ -106,13 +125,19 @@ pub(super) fn facts(rule: &RuleDoc) -> Markup {
                 Standing::Halted { at } => { div { dt { "Filter stopped" } dd { (time(at)) } } }
                 Standing::InForce => { div { dt { "Until" } dd { (time(rule.expires)) } } }
             }
-            @if let Some(schedule) = &rule.schedule { div { dt { "At these hours" } dd { (schedule) } } }
+            @if let Some(schedule) = &rule.schedule { div { dt { "At these hours" } dd { (schedule) @if !rule.in_hours { ": not now" } } } }
             div {
                 dt { "Where to object" }
                 dd { @match &rule.appeal { Some(appeal) => { (linked(appeal.as_str())) } None => { "The rule names nobody" } } }
             }
         }
     }
+}
+
+/// With a capital at its beginning.
+fn sentence(words: &str) -> String {
+    let mut rest = words.chars();
+    rest.next().into_iter().flat_map(char::to_uppercase).chain(rest).collect()
 }
 
 /// What a rule stopped, hour by hour: a small plot.

@@ -1,8 +1,9 @@
 //! The rules: all of them, and one.
 
+use daylight_policy::Basis;
 use maud::{Markup, html};
 
-use super::super::document::{OverviewDoc, RuleDoc, RulePageDoc};
+use super::super::document::{LineDoc, OverviewDoc, RuleDoc, RulePageDoc};
 use super::{Frame, Place, layout, parts};
 
 /// All rules that there are or were.
@@ -23,6 +24,12 @@ pub(in super::super) fn page(doc: &OverviewDoc) -> Markup {
                 p {
                     "“" (policy.policy) "”, loaded " (parts::time(policy.loaded)) " (" (parts::proofs(&[policy.entry])) "). The digests are those \
                      of the files (SHA-256): whoever has a file can compare."
+                }
+                @if let Some(terms) = &policy.terms {
+                    p {
+                        (parts::order(terms.matching)) " What no rule speaks of " (parts::otherwise(terms.default)) "."
+                        " Rules’ hours are those of the zone " (terms.timezone) "."
+                    }
                 }
                 ul.digests {
                     li { b { "Policy" } code { (policy.version) } }
@@ -47,7 +54,10 @@ fn table(rules: &[&RuleDoc]) -> Markup {
                         tr {
                             th scope="row" { a href=(rule.url) { (rule.rule) } br; (parts::action(rule.action)) " " (parts::standing(rule.standing)) }
                             td data-label="Why" { (rule.reason) }
-                            td data-label="Decided by" { (rule.authority) }
+                            td data-label="Decided by" {
+                                (rule.authority)
+                                @if rule.basis != Basis::Operator { " " span.quiet { "(" (rule.basis.words()) ")" } }
+                            }
                             td data-label="Until" { (parts::time(rule.expires)) }
                             td.count data-label="Last 24 hours" { (parts::number(rule.last_day.flows)) }
                             td.count data-label="In all" { (parts::number(rule.total.flows)) }
@@ -55,6 +65,32 @@ fn table(rules: &[&RuleDoc]) -> Markup {
                     }
                 }
             }
+        }
+    }
+}
+
+/// What was stopped at entries of lists that have no names.
+fn lines(lines: &[LineDoc]) -> Markup {
+    html! {
+        h3 { "By entries of lists" }
+        table.hours {
+            thead { tr { th { "Entry" } th { "Last" } th.count { "Stopped" } } }
+            tbody {
+                @for line in lines {
+                    tr {
+                        th scope="row" {
+                            "Line " (line.line) " of the list “" (line.list) "”"
+                            @if !line.in_force { ", as it was before" }
+                        }
+                        td { (parts::time(line.stopped.last_hour.start())) " (" (parts::proofs(&[line.stopped.index])) ")" }
+                        td.count { (parts::number(line.stopped.counts.flows)) }
+                    }
+                }
+            }
+        }
+        p.quiet {
+            "The log holds no addresses. What stands on a line is found in the list’s file, of which "
+            a href="/rules" { "the digest" } " is public."
         }
     }
 }
@@ -83,6 +119,7 @@ pub(in super::super) fn rule(frame: &Frame, doc: &RulePageDoc) -> Markup {
                 b { (parts::number(rule.last_day.flows)) } " in the last 24 hours, " b { (parts::number(rule.total.flows)) }
                 " since the log began (connections, or questions for a name)."
             }
+            @if !doc.lines.is_empty() { (lines(&doc.lines)) }
             details {
                 summary { "Hour by hour" }
                 table.hours {

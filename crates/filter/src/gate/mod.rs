@@ -2,24 +2,28 @@
 //!
 //! A packet's way: [`Live`] reads the batch it came in. If its flow has been decided on, that is its fate. If not, and
 //! more is known of the flow than at the last look, the policy is asked, which may say "not yet": then the packet goes on.
-//! Questions of protocols that ask many things ([`question`]) are each decided on by themselves.
+//! Questions of protocols that ask many things ([`question`]) are each decided on by themselves. A connection that may go on is
+//! decided on for good once nothing of it [is in doubt](LivePacket::is_in_doubt).
+
+mod limit;
+mod unread;
 
 use std::sync::Arc;
 
 use daylight_expr::{Knowledge, Row, Schema, ValueRef};
 use daylight_inspect::{ColumnId, Config, FlowRecord, Live, LivePacket, RecordSchema, RecordSink};
 use daylight_packet::build::{Stamp, udp};
-use daylight_packet::{Batch, TransportKind};
-use daylight_policy::audit::{Counts, Tally, Text, Timestamp};
+use daylight_packet::{Batch, Packet, TransportKind};
+use daylight_policy::audit::{Counts, Tally, Target, Text, Timestamp};
 use daylight_policy::{
-    Decision, Early, FieldSet, FlowState, Judge, Limiter, Load, Owner, Policy, Rule, Stage, Verdict,
-    rule_path,
+    Decision, Early, FieldSet, FlowState, Judge, Limiter, Policy, Rule, Stage, Verdict, rule_path,
 };
-use daylight_protocols::{ProtocolId, common};
+use daylight_protocols::ProtocolId;
 
 use crate::kernel::Fate;
 use crate::notice::{self, Notice, Refusal};
 use crate::question::{self, Kind, Question};
+use limit::Share;
 
 /// Bytes of either side's after which nothing more is waited for that reading them could tell. Not packets: whoever
 /// sends a hello byte by byte, or empty segments before it, is waited for. No server takes a longer hello.
@@ -66,7 +70,7 @@ pub trait Witness {
 /// What is noted with a flow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Note {
-    /// The stamp at the last look.
+    /// The stamp at the last look; 0 if there is to be another.
     stamp: u32,
     state: State,
     /// The rule that decided.
@@ -213,6 +217,14 @@ impl Gate {
         rules.ended(ended, witness);
     }
 
+    /// Decides on a packet, from its IP header on, that its receiver will throw away: nobody reads it, so that nothing in it
+    /// changes what is known of its flow. What the policy says of the flow, or would say of one between these ends, holds for
+    /// it all the same: two ends can agree to take such packets.
+    pub fn unread(&mut self, ip: &[u8], now_ns: i64) -> Outcome {
+        let Self { live, rules, tally } = self;
+        live.glance(ip, now_ns).map_or(Outcome::Pass, |glance| rules.unread(&glance, tally))
+    }
+
     /// Ends flows whose time has come, where no packets come that would.
     pub fn advance(&mut self, now_ns: i64, witness: &mut dyn Witness) {
         let mut ended = Ended::default();
@@ -288,12 +300,13 @@ impl Rules {
                 let fate = if note.state == State::Dropped { Fate::Dropped } else { Fate::Rejected };
                 return Outcome::Settled(fate);
             }
-            State::Limited => return self.limited(packet, note.rule, false, tally),
+            State::Limited => return self.limited(&Share::of(packet, false), note.rule, tally),
             State::Open | State::Asking => {}
         }
         if question::asks_many(packet.protocol()) {
             return self.asking(packet, note, notices, rulings, tally);
         }
+        let in_doubt = !self.passive && packet.is_in_doubt();
         let packets = packet.packets();
         let stage = stage(packet);
         let stamp = packet.stamp() ^ u32::from(stage == Stage::Read) << 31;
@@ -315,6 +328,12 @@ impl Rules {
         };
         let (verdict, rule) =
             if self.can_stop(packet, verdict) { (verdict, rule) } else { (Verdict::Allow, None) };
+        if in_doubt && matches!(verdict, Verdict::Allow | Verdict::Limit(_)) {
+            note.stamp = 0;
+            packet.set_note(note.pack());
+            let rule = rule.and_then(|rule| u16::try_from(rule).ok());
+            return self.limited(&Share::of(packet, false), rule, tally);
+        }
         note.rule = rule.and_then(|rule| u16::try_from(rule).ok());
         let (state, outcome) = match verdict {
             Verdict::Allow => (State::Allowed, Outcome::Settled(Fate::Allowed)),
@@ -322,7 +341,7 @@ impl Rules {
             Verdict::Reject => (State::Rejected, Outcome::Settled(Fate::Rejected)),
             // A connection counts when it is decided on, which may be late in it. One that is not let in stays undecided: its
             // next packet, be it the first one again, asks anew.
-            Verdict::Limit(_) => match self.limited(packet, note.rule, !before, tally) {
+            Verdict::Limit(_) => match self.limited(&Share::of(packet, !before), note.rule, tally) {
                 Outcome::Drop => return Outcome::Drop,
                 outcome => (State::Limited, outcome),
             },
@@ -330,22 +349,21 @@ impl Rules {
         if let Outcome::Settled(fate) = outcome {
             self.settle(fate);
         }
-        if state == State::Allowed {
-            // Whoever opens a connection on the same ports after it is asked anew. One that was stopped stays so: a SYN
-            // that the server never sees must not open it.
+        if matches!(state, State::Allowed | State::Rejected) {
+            // Whoever opens a connection on the same ports after it is asked anew: a rejected one has been reset at both
+            // ends. One that was dropped stays so: a SYN that the server never sees must not open it.
             packet.set_carried();
         }
         note.state = state;
         packet.set_note(note.pack());
+        packet.let_go();
         if self.passive && matches!(verdict, Verdict::Drop | Verdict::Reject) {
             notices.extend(resets(packet));
         } else if verdict == Verdict::Reject && packet.packet().key.protocol == TransportKind::TCP {
             notices.push(reset(packet));
         }
         if matches!(verdict, Verdict::Drop | Verdict::Reject) {
-            // A name that was resolved before is a guess, for which only a rule that asks for it answers.
-            let guess = || record.resolved_name.as_deref().filter(|_| reads_guess(&policy, rule));
-            count(tally, &policy, rule, record.text(common::HOSTNAME).or_else(guess), packet, 1);
+            count(tally, &policy, rule, packet.packet(), 1, |rule| policy.target(rule, &record, None));
         }
         // That nothing forbids it is no news.
         if rule.is_some() || verdict != Verdict::Allow {
@@ -388,13 +406,14 @@ impl Rules {
                 Verdict::Allow => continue,
                 Verdict::Limit(_) => {
                     let rule = rule.and_then(|rule| u16::try_from(rule).ok());
-                    let limited = self.limited(packet, rule, packet.packets() == 1, tally);
+                    let limited = self.limited(&Share::of(packet, packet.packets() == 1), rule, tally);
                     outcome = if limited == Outcome::Drop { limited } else { outcome };
                     continue;
                 }
                 Verdict::Drop | Verdict::Reject => {}
             }
-            count(tally, &policy, rule, Some(&question.name), packet, 1);
+            let asked = Some(question.name.as_str());
+            count(tally, &policy, rule, packet.packet(), 1, |rule| policy.target(rule, &record, asked));
             let rule_of = |rule: u32| policy.rules().get(rule as usize);
             let outcome = match (verdict, rule.and_then(rule_of)) {
                 _ if self.passive => {
@@ -442,7 +461,7 @@ impl Rules {
             until: &rule.expires,
             appeal: rule.appeal.as_ref().map(Text::as_str),
             page: page.as_deref(),
-            basis: notice::Basis::Operator,
+            basis: rule.basis,
         };
         let [client, server] = packet.ends();
         let answer = match &question.kind {
@@ -465,10 +484,13 @@ impl Rules {
         let Some(answer) = answer else {
             note.state = State::Rejected;
             packet.set_note(note.pack());
+            packet.set_carried();
             notices.push(reset(packet));
             return self.settle(Fate::Rejected);
         };
         notices.extend(notice::stream::answer([client, server], packet.packet(), &answer));
+        // It has ended for both.
+        packet.set_carried();
         note.state = State::Dropped;
         packet.set_note(note.pack());
         self.settle(Fate::Dropped)
@@ -481,38 +503,6 @@ impl Rules {
         }
         Outcome::Settled(fate)
     }
-
-    fn limited(
-        &mut self,
-        packet: &LivePacket<'_>,
-        rule: Option<u16>,
-        first: bool,
-        tally: &mut Tally,
-    ) -> Outcome {
-        let policy = self.judge.policy();
-        let found = rule.and_then(|rule| policy.rules().get(usize::from(rule)));
-        let (Some(at), Some(Verdict::Limit(limit))) = (rule, found.and_then(|rule| rule.action.verdict()))
-        else {
-            return Outcome::Pass;
-        };
-        let [client, _] = packet.ends();
-        let owner = Owner::of(limit.per, packet.flow_hash(), client.ip());
-        let load =
-            Load { bytes: packet.packet().frame_len.into(), packets: 1, connections: u64::from(first) };
-        if self.limiter.admit(at.into(), &limit, owner, load, packet.packet().ts_ns) {
-            Outcome::Pass
-        } else {
-            // The flow goes on; names would tell no more than the rule does.
-            count(tally, policy, Some(at.into()), None, packet, 0);
-            Outcome::Drop
-        }
-    }
-}
-
-fn reads_guess(policy: &Policy, rule: Option<u32>) -> bool {
-    let rule = rule.and_then(|rule| policy.rules().get(rule as usize));
-    let guess = policy.fields().set_of(|field| &*field.name == "resolved_name");
-    rule.is_some_and(|rule| rule.reads.meets(guess))
 }
 
 /// Ends the connection for both sides, by one who does not sit between them.
@@ -534,15 +524,14 @@ fn count(
     tally: &mut Tally,
     policy: &Policy,
     rule: Option<u32>,
-    name: Option<&str>,
-    packet: &LivePacket<'_>,
+    packet: &Packet,
     flows: u64,
+    target: impl FnOnce(&Rule) -> Target,
 ) {
     let Some(rule) = rule.and_then(|rule| policy.rules().get(rule as usize)) else { return };
-    let packet = packet.packet();
     let Ok(now) = Timestamp::from_unix_s(packet.ts_ns / 1_000_000_000) else { return };
     let counts = Counts { flows, packets: 1, bytes: packet.frame_len.into() };
-    tally.add(now, policy.name(), &rule.name, policy.target(rule, name), counts);
+    tally.add(now, policy.name(), &rule.name, target(rule), counts);
 }
 
 fn stage(packet: &LivePacket<'_>) -> Stage {
