@@ -21,7 +21,9 @@ pub mod record;
 pub mod report;
 mod run;
 pub mod scenario;
+pub mod score;
 mod service;
+pub mod statistics;
 pub mod world;
 
 pub use error::LabError;

@@ -24,8 +24,13 @@
 //! | [`http_proxy`] | transparent proxy | Netalyzr; Belarus (A1) 2020 |
 //!
 //! [`residual`] adds to most of them that a pair of hosts stays blocked for a while.
+//!
+//! What a censor could find out without touching anything stands in [`detect`]; what he could by asking, in
+//! [`active_probe`].
 
+pub mod active_probe;
 mod config;
+pub mod detect;
 pub mod dns_injection;
 mod either;
 mod flows;
