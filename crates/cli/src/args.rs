@@ -5,6 +5,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::probe::args::ProbeCommand;
+use crate::tunnel::args::{CardCommand, Client, Server};
+
 /// Sees what is in network traffic.
 #[derive(Parser)]
 #[command(name = "daylight", version, about, max_term_width = 100, arg_required_else_help = true)]
@@ -34,6 +37,12 @@ pub(crate) enum Command {
     Audit(AuditCommand),
     /// Plays a scenario on a small internet in network namespaces
     Lab(Lab),
+    /// Carries connections past a filter, unnoticed
+    #[command(subcommand)]
+    Tunnel(TunnelCommand),
+    /// Finds out what a network blocks, how, and where
+    #[command(subcommand)]
+    Probe(ProbeCommand),
     /// Prints a completion script for a shell
     Completions {
         /// Which shell
@@ -461,6 +470,19 @@ pub(crate) enum AuditCommand {
     },
 }
 
+#[derive(Subcommand)]
+pub(crate) enum TunnelCommand {
+    /// Makes, prints and checks cards: how to reach a server, on paper, in a chat, on a thumb drive
+    #[command(subcommand)]
+    Card(CardCommand),
+    /// Carries your programs' connections, or the whole machine's, to the servers of your cards
+    Client(Client),
+    /// Runs a server: a web site for everybody, a tunnel for those who have a card of it
+    Server(Server),
+    /// Carries the connections of Tor or of Shadowsocks, which start it (see docs/guide/plugins.md)
+    Plugin,
+}
+
 #[derive(Args)]
 pub(crate) struct Lab {
     #[command(subcommand)]
@@ -486,6 +508,9 @@ pub(crate) enum LabCommand {
         /// The host, or the network for its router
         host: String,
     },
+    /// Scores the tunnel: what a censor's detectors make of it, beside ordinary HTTPS
+    #[command(subcommand)]
+    Score(LabScoreCommand),
     /// The first step into a run's namespaces
     #[command(hide = true)]
     Outer {
@@ -495,6 +520,71 @@ pub(crate) enum LabCommand {
     /// The first process of a run
     #[command(hide = true)]
     World,
+    /// The first step into a score's namespaces
+    #[command(hide = true)]
+    ScoreOuter {
+        /// As whom
+        privilege: String,
+    },
+    /// The first process of a score
+    #[command(hide = true)]
+    ScoreWorld,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum LabScoreCommand {
+    /// Ways to carry traffic: ours, and others that detectors are known to find
+    Tunnel(LabScore),
+}
+
+const SCORE_EXAMPLES: &str = "\
+Examples:
+  daylight lab score tunnel
+  daylight lab score tunnel --only plain --connections 1000 --visitor curl
+  daylight lab score tunnel --json > score.json
+
+Exit status:
+  0  what is meant to pass passes, and what is known to be found is found
+  1  no score could be taken
+  2  the command line is wrong
+  4  something is found that is meant to pass, or passes that is known to be found
+  130  interrupted (Ctrl-C)";
+
+#[derive(Args)]
+#[command(after_help = SCORE_EXAMPLES)]
+pub(crate) struct LabScore {
+    /// Visits to the control, and through each subject
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) connections: u32,
+
+    /// Who visits: a browser, or curl, which is quicker; without it, Chromium if it is installed
+    #[arg(long, value_enum, value_name = "PROGRAM")]
+    pub(crate) visitor: Option<LabVisitor>,
+
+    /// Score only this; can be given several times
+    #[arg(long, value_name = "NAME")]
+    pub(crate) only: Vec<String>,
+
+    /// Write the captures and the programs' logs here
+    #[arg(long, value_name = "DIR")]
+    pub(crate) captures: Option<PathBuf>,
+
+    /// Don't probe the servers
+    #[arg(long)]
+    pub(crate) no_probes: bool,
+
+    /// Print JSON in place of a table
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Who visits.
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum LabVisitor {
+    /// Chromium without a window
+    Chromium,
+    /// curl
+    Curl,
 }
 
 const LAB_EXAMPLES: &str = "\

@@ -10,7 +10,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail};
 use daylight_inspect::{Config, Control, FlowRecord, RecordSink};
-use daylight_policy::{Counter, Policy, Verdict, check};
+use daylight_policy::{Basis, Counter, Policy, Verdict, check};
 
 use crate::args::{FilterCheck, FilterCommand, FilterExplain};
 use crate::listing::print;
@@ -50,6 +50,9 @@ fn checked(args: &FilterCheck) -> Result<ExitCode> {
         counted(policy.rules().len(), "rule"),
         counted(policy.lists().len(), "list")
     )?;
+    for rule in policy.rules().iter().filter(|rule| rule.basis != Basis::Operator) {
+        writeln!(text, "{}: {}: {}", rule.name, rule.basis.words(), rule.authority)?;
+    }
     let report = check(&policy, now_ns());
     write!(text, "{report}")?;
     if !args.against.is_empty() {
@@ -106,6 +109,7 @@ fn explained(args: &FilterExplain) -> Result<ExitCode> {
             && let Some(rule) = policy.rules().get(rule as usize)
         {
             writeln!(text, "because: {}\nby: {}, until {}", rule.reason, rule.authority, rule.expires)?;
+            writeln!(text, "basis: {}", rule.basis.words())?;
         }
         writeln!(text)?;
     }

@@ -26,6 +26,11 @@ pub(crate) fn is_interrupted() -> bool {
     INTERRUPTED.load(Ordering::Relaxed)
 }
 
+/// Set once it was pressed.
+pub(crate) fn flag() -> &'static AtomicBool {
+    &INTERRUPTED
+}
+
 /// Reads from something that may keep one waiting for ever, such as a pipe, and ends when interrupted: a thread of its
 /// own does the waiting.
 pub(crate) struct Interruptible {

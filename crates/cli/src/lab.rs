@@ -7,11 +7,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use daylight_lab::score::{self, Visitor};
 use daylight_lab::world::registry;
 use daylight_lab::world::stage::{self, Privilege};
 use daylight_lab::{LabError, Message, Options, Outcome, Scenario};
 
-use crate::args::{LabCommand, LabRun};
+use crate::args::{LabCommand, LabRun, LabScore, LabScoreCommand, LabVisitor};
 use crate::interrupt::{self, is_interrupted};
 use crate::term::Style;
 
@@ -22,19 +23,67 @@ pub(crate) fn run(command: LabCommand) -> Result<ExitCode> {
         LabCommand::List => list(),
         LabCommand::Clean { runs } => clean(&runs),
         LabCommand::Shell { run, host } => shell(&run, &host),
-        LabCommand::Outer { privilege } => {
-            let privilege = match privilege.as_str() {
-                "root" => Privilege::Root,
-                _ => Privilege::UserNamespace,
-            };
-            let status = stage::outer(privilege, &["lab".into(), "world".into()])?;
-            Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-        }
+        LabCommand::Outer { privilege } => outer(&privilege, "world"),
         LabCommand::World => {
             daylight_lab::play_world()?;
             Ok(ExitCode::SUCCESS)
         }
+        LabCommand::Score(LabScoreCommand::Tunnel(args)) => take_score(&args),
+        LabCommand::ScoreOuter { privilege } => outer(&privilege, "score-world"),
+        LabCommand::ScoreWorld => {
+            score::score_process()?;
+            Ok(ExitCode::SUCCESS)
+        }
     }
+}
+
+/// The first step into namespaces, in which `inner` is the first process.
+fn outer(privilege: &str, inner: &str) -> Result<ExitCode> {
+    let privilege = match privilege {
+        "root" => Privilege::Root,
+        _ => Privilege::UserNamespace,
+    };
+    let status = stage::outer(privilege, &["lab".into(), inner.into()])?;
+    Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn take_score(args: &LabScore) -> Result<ExitCode> {
+    let names: Vec<&str> = score::names().collect();
+    if let Some(wrong) = args.only.iter().find(|name| !names.contains(&name.as_str())) {
+        bail!("there is nothing called {wrong:?} to score; there are {}", names.join(", "));
+    }
+    let visitor = match args.visitor {
+        Some(LabVisitor::Chromium) => Visitor::Chromium,
+        Some(LabVisitor::Curl) => Visitor::Curl,
+        None if Visitor::Chromium.is_installed() => Visitor::Chromium,
+        None => Visitor::Curl,
+    };
+    let program = std::env::current_exe().context("can't find this program's own file")?;
+    let options = score::Options {
+        outer: vec![program.display().to_string(), "lab".into(), "score-outer".into()],
+        privilege: Privilege::of_process(),
+        connections: args.connections as usize,
+        visitor,
+        subjects: if args.only.is_empty() {
+            names.iter().map(|&name| name.into()).collect()
+        } else {
+            args.only.clone()
+        },
+        probes: !args.no_probes,
+        captures: args.captures.clone(),
+    };
+    interrupt::watch()?;
+    let score = score::score(&options, is_interrupted, |line| {
+        let _ = writeln!(io::stderr(), "{line}");
+    });
+    if is_interrupted() {
+        return Ok(ExitCode::from(130));
+    }
+    let score = score?;
+    let text =
+        if args.json { serde_json::to_string_pretty(&score)? + "\n" } else { score::table::render(&score) };
+    crate::inspect::quiet_pipe(io::stdout().write_all(text.as_bytes()))?;
+    Ok(ExitCode::from(if score.holds() { 0 } else { 4 }))
 }
 
 fn read(path: &Path) -> Result<String> {

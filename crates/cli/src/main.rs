@@ -7,11 +7,15 @@ mod inspect;
 mod interrupt;
 mod lab;
 mod listing;
+mod probe;
 mod progress;
 mod summary;
 mod term;
+mod tunnel;
 
+use std::ffi::OsString;
 use std::io::{self, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context;
@@ -22,8 +26,20 @@ use args::{Cli, Command};
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+/// As given; under the name `daylight-plugin`, a link to the program, `tunnel plugin` for those who start a plug-in by its
+/// name alone.
+fn arguments() -> Vec<OsString> {
+    let given: Vec<OsString> = std::env::args_os().collect();
+    match given.first().and_then(|name| Path::new(name).file_name()) {
+        Some(name) if name == "daylight-plugin" => {
+            ["daylight", "tunnel", "plugin"].map(OsString::from).into()
+        }
+        _ => given,
+    }
+}
+
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::parse_from(arguments());
     let result = match cli.command {
         Command::Inspect(args) => inspect::run(&args),
         Command::Protocols(args) => listing::protocols(&args),
@@ -33,6 +49,8 @@ fn main() -> ExitCode {
         Command::Filter(command) => filter::run(&command),
         Command::Audit(command) => audit::run(&command),
         Command::Lab(args) => lab::run(args.command),
+        Command::Tunnel(command) => tunnel::run(&command),
+        Command::Probe(command) => probe::run(&command),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "daylight", &mut script);

@@ -61,9 +61,16 @@ fn a_dry_run_counts_and_an_explanation_says_why() {
     assert!(flows > 3 && row.contains("drop"), "{row}");
     let (_, out, _) = run(&["filter", "explain", &policy, tour, "WWW.example.org."]);
     assert!(
-        out.contains("holds") && out.contains("because: A test\nby: The tests, until 2100-01-01"),
+        out.contains("holds")
+            && out.contains(
+                "because: A test\nby: The tests, until 2100-01-01\nbasis: the operator's own decision"
+            ),
         "{out}"
     );
+    let required = self::policy(&folder, &format!("{RULE}basis = \"external\"\n"));
+    let (code, out, _) = run(&["filter", "check", &required]);
+    assert_eq!(code, Some(0));
+    assert!(out.contains("\nr: required by somebody outside: The tests\n"), "{out}");
     let (code, _, errors) = run(&["filter", "explain", &policy, tour, "nobody"]);
     assert!(code == Some(1) && errors.contains("nobody"), "{errors}");
 }

@@ -2,9 +2,14 @@
 #![allow(clippy::expect_used, clippy::unwrap_used)] // the helpers are tests too
 
 mod behaviour;
+mod card;
+mod client;
 mod filter;
 mod filter_run;
+mod plugin;
+mod probe;
 mod readme;
+mod space;
 
 use std::path::PathBuf;
 use std::process::Command;

@@ -7,6 +7,7 @@
 
 mod life;
 mod played;
+mod score;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};

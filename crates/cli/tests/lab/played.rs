@@ -19,7 +19,7 @@ fn play_file(path: &Path, more: &[&str]) -> (tempfile::TempDir, PathBuf) {
     let said = text(&output);
     assert_eq!(output.status.code(), Some(0), "{said}");
     assert!(!said.contains("warning:"), "{said}");
-    assert_eq!(processes(tmp.path()), []);
+    assert_eq!(processes(tmp.path()), <[i32; 0]>::default());
     (tmp, report)
 }
 
