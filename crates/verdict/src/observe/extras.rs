@@ -1,0 +1,190 @@
+//! Observations of what we measure beyond OONI.
+
+use crate::extras::{
+    AddressKind, ControlVisit, Extras, NameKind, QueryKind, QuicCell, QuicKind, ResolverKind, ThrottlingPair,
+    TlsCell,
+};
+use crate::field::{Field, Observation, Value};
+use crate::ooni::Failure;
+
+/// A tenth of the control's rate or less is throttling; OONI's dd-007 calls that extreme.
+const SLOW: f64 = 0.1;
+
+pub(super) fn observe(extras: &Extras, steps: &mut Vec<Observation>) {
+    steps.extend(extras.dns.iter().enumerate().map(|(at, _)| reply(extras, at)));
+    if !extras.tls_matrix.is_empty() {
+        steps.push(matrix(&extras.tls_matrix));
+    }
+    if !extras.quic.is_empty() {
+        steps.push(quic(&extras.quic));
+    }
+    if !extras.throttling.is_empty() {
+        steps.push(pairs(&extras.throttling));
+    }
+}
+
+/// What the extras tell of the whole visit.
+pub(super) fn summarise(extras: &Extras, seen: &mut Observation) {
+    let visits = &extras.controls;
+    seen.set(Field::NetworkDown, !visits.is_empty() && visits.iter().all(|visit| visit.failure.is_some()));
+    let is_portal = |visit: &ControlVisit| visit.failure.is_none() && !visit.as_expected;
+    seen.set(Field::Portal, visits.iter().any(is_portal));
+    let system = |query: QueryKind| {
+        extras.dns.iter().filter(move |reply| reply.resolver == ResolverKind::System && reply.query == query)
+    };
+    let has_answer = |query: QueryKind| system(query).any(|reply| !reply.addrs.is_empty());
+    let asked = system(QueryKind::Control).next().is_some();
+    seen.set(Field::ResolverBroken, asked && !has_answer(QueryKind::Control));
+    seen.set(Field::ResolverWorks, has_answer(QueryKind::Control));
+    seen.set(Field::Wildcard, has_answer(QueryKind::Random));
+}
+
+fn reply(extras: &Extras, at: usize) -> Observation {
+    let mut seen = Observation::at(format!("x_daylight.dns[{at}]"));
+    let Some(reply) = extras.dns.get(at) else { return seen };
+    let resolver = match reply.resolver {
+        ResolverKind::System => "system",
+        ResolverKind::Udp => "udp",
+        ResolverKind::Tcp => "tcp",
+        ResolverKind::Dot => "dot",
+        ResolverKind::Doh => "doh",
+        ResolverKind::NonResolver => "non-resolver",
+    };
+    seen.set(Field::DnsResolver, resolver);
+    let query = match reply.query {
+        QueryKind::Target => "target",
+        QueryKind::Control => "control",
+        QueryKind::Random => "random",
+    };
+    seen.set(Field::DnsQuery, query);
+    seen.set(Field::DnsAnswered, !reply.addrs.is_empty());
+    if let Some(failure) = &reply.failure {
+        seen.set(Field::DnsFailure, failure.as_str());
+    }
+    seen.set_some(Field::DnsExtended, reply.extended_error.map(|code| Value::Uint(code.into())));
+    let same_query = |other: &&crate::extras::DnsReply| {
+        other.query == reply.query
+            && other.resolver == reply.resolver
+            && other.resolver_address == reply.resolver_address
+            && other.query_type == reply.query_type
+            && other.hostname == reply.hostname
+            && other.failure.is_none()
+    };
+    let all: Vec<_> = extras.dns.iter().filter(same_query).collect();
+    seen.set(Field::DnsReplies, Value::Uint(all.len() as u64));
+    let differs = |other: &&crate::extras::DnsReply| {
+        !other.addrs.is_empty()
+            && !reply.addrs.is_empty()
+            && !other.addrs.iter().any(|address| reply.addrs.contains(address))
+    };
+    seen.set(Field::DnsConflict, all.iter().any(differs));
+    seen
+}
+
+/// What most of some attempts came to; success counts when half of them have it, so that a lost packet decides nothing.
+fn most<'a>(outcomes: impl Iterator<Item = &'static str> + 'a) -> Option<&'static str> {
+    let outcomes: Vec<_> = outcomes.collect();
+    let count = |word: &str| outcomes.iter().filter(|outcome| **outcome == word).count();
+    if outcomes.is_empty() {
+        return None;
+    }
+    if count("ok") * 2 >= outcomes.len() {
+        return Some("ok");
+    }
+    let failures = outcomes.iter().filter(|outcome| **outcome != "ok");
+    let commonest = failures.copied().max_by_key(|outcome| (count(outcome), *outcome))?;
+    Some(if count(commonest) * 2 > outcomes.len() - count("ok") { commonest } else { "mixed" })
+}
+
+fn outcome(cell: &TlsCell) -> &'static str {
+    match &cell.failure {
+        None => "ok",
+        Some(_) if !cell.connected => "connect",
+        Some(failure) if failure.is_reset() => "reset",
+        Some(Failure::Eof) => "closed",
+        Some(failure) if failure.is_timeout() => "timeout",
+        Some(_) => "alert",
+    }
+}
+
+fn matrix(cells: &[TlsCell]) -> Observation {
+    let mut seen = Observation::at("x_daylight.tls_matrix".to_owned());
+    let of = |name: NameKind, at: AddressKind| {
+        most(cells.iter().filter(|cell| cell.name == name && cell.at == at).map(outcome))
+    };
+    let (here, elsewhere) = (AddressKind::Target, AddressKind::Control);
+    seen.set_some(Field::SniTargetHere, of(NameKind::Target, here));
+    seen.set_some(Field::SniTargetElsewhere, of(NameKind::Target, elsewhere));
+    seen.set_some(Field::SniControlHere, of(NameKind::Control, here));
+    seen.set_some(Field::SniControlElsewhere, of(NameKind::Control, elsewhere));
+    seen.set_some(Field::SniSplitHere, of(NameKind::Split, here));
+    let own = || {
+        let is_own =
+            |cell: &&TlsCell| cell.name == NameKind::Target && cell.at == here && cell.failure.is_none();
+        cells.iter().filter(is_own).filter_map(|cell| cell.valid_for_target)
+    };
+    seen.set(Field::SniForged, own().next().is_some() && own().all(|valid| !valid));
+    seen
+}
+
+fn quic(cells: &[QuicCell]) -> Observation {
+    let mut seen = Observation::at("x_daylight.quic".to_owned());
+    let of = |kind: QuicKind, name: Option<NameKind>, at: AddressKind| {
+        let is_such = |cell: &&QuicCell| {
+            cell.kind == kind && cell.at == at && name.is_none_or(|name| cell.name == name)
+        };
+        most(cells.iter().filter(is_such).map(|cell| match &cell.failure {
+            None => "ok",
+            Some(failure) if failure.is_timeout() => "timeout",
+            Some(_) => "failed",
+        }))
+    };
+    let (here, elsewhere) = (AddressKind::Target, AddressKind::Control);
+    let (handshake, target, control) = (QuicKind::Handshake, Some(NameKind::Target), Some(NameKind::Control));
+    seen.set_some(Field::QuicTargetHere, of(handshake, target, here));
+    seen.set_some(Field::QuicControlHere, of(handshake, control, here));
+    seen.set_some(Field::QuicTargetElsewhere, of(handshake, target, elsewhere));
+    seen.set_some(Field::QuicControlElsewhere, of(handshake, control, elsewhere));
+    seen.set_some(Field::QuicNegotiationHere, of(QuicKind::VersionNegotiation, None, here));
+    seen
+}
+
+/// The middle one; of an even number the lower of the two.
+pub(crate) fn median(values: impl Iterator<Item = f64>) -> Option<f64> {
+    let mut values: Vec<f64> = values.filter(|value| value.is_finite()).collect();
+    values.sort_by(f64::total_cmp);
+    values.get(values.len().saturating_sub(1) / 2).copied()
+}
+
+fn ratio(pair: &ThrottlingPair) -> Option<f64> {
+    (pair.control.rate_bytes_per_s > 0.0)
+        .then(|| pair.target.rate_bytes_per_s / pair.control.rate_bytes_per_s)
+}
+
+/// The median of the pairs' ratios.
+pub(crate) fn rate_ratio(pairs: &[ThrottlingPair]) -> Option<f64> {
+    median(pairs.iter().filter_map(ratio))
+}
+
+fn pairs(pairs: &[ThrottlingPair]) -> Observation {
+    let mut seen = Observation::at("x_daylight.throttling".to_owned());
+    let count = |is_such: &dyn Fn(&&ThrottlingPair) -> bool| {
+        Value::Uint(pairs.iter().filter(|pair| is_such(pair)).count() as u64)
+    };
+    seen.set(Field::PairCount, count(&|_| true));
+    seen.set_some(Field::PairRatio, rate_ratio(pairs).map(Value::Float));
+    seen.set(Field::PairSlow, count(&|pair| ratio(pair).is_some_and(|ratio| ratio <= SLOW)));
+    let stalls =
+        |pair: &&ThrottlingPair| pair.target.stalled_at.is_some() && pair.control.stalled_at.is_none();
+    seen.set(Field::PairStalls, count(&stalls));
+    // What is slow for everybody on the path is no throttling of one name. The least round trip is compared: a shaper's
+    // own queue makes the others longer. Loss can't be: a policer is loss.
+    let least = |of: &dyn Fn(&ThrottlingPair) -> Option<f64>| median(pairs.iter().filter_map(of));
+    let (ours, theirs) = (least(&|pair| pair.target.rtt_min_ms), least(&|pair| pair.control.rtt_min_ms));
+    let same = match (ours, theirs) {
+        (Some(ours), Some(theirs)) => ours <= theirs * 1.5 + 10.0,
+        _ => true,
+    };
+    seen.set(Field::PairPathSame, same);
+    seen
+}
