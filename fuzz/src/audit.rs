@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::{LazyLock, Mutex, PoisonError};
 
+use daylight_policy::Basis;
 use daylight_policy::audit::{
     Action, Checkpoint, Counts, Digest, Domain, Entry, Event, HostName, Label, Log, Note, Proof, Rule,
     SignedCheckpoint, Signer, Target, Text, Timestamp, Totals, VerifierKey, Writer, lookup, verify,
@@ -66,8 +67,10 @@ fn loaded() -> Vec<Entry> {
         authority: text("Head of the school"),
         expires: time(1_000_000),
         appeal: None,
+        basis: Basis::default(),
+        hours: vec![],
     };
-    Entry::policy_loaded(time(0), &label("school"), Digest::of(b"policy"), vec![rule], vec![])
+    Entry::policy_loaded(time(0), &label("school"), Digest::of(b"policy"), None, vec![rule], vec![])
 }
 
 fn total(index: u64) -> Entry {

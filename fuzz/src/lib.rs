@@ -8,19 +8,28 @@
 mod adversary;
 mod audit;
 mod capture;
+mod card;
 mod catalog;
 mod decode;
 mod defragment;
 mod engine;
 mod expr;
+mod front;
+mod handshake;
+mod incident;
 mod indicators;
 mod input;
 mod nfqueue;
 mod parsers;
+mod plain;
 mod policy;
+mod probe;
 mod reassemble;
 mod scenario;
 pub mod script;
+mod session;
+mod tunnel;
+mod verdict;
 
 use daylight_protocols::Family;
 
@@ -30,29 +39,50 @@ pub type Target = (&'static str, fn(&[u8]));
 /// Every target.
 pub const TARGETS: &[Target] = &[
     ("adversary", adversary::run),
+    ("answer", tunnel::answer),
     ("audit", audit::run),
+    ("blockpages", verdict::fingerprints),
+    ("bundle", incident::bundle),
     ("capture", capture::run),
+    ("card", card::run),
+    ("card-frame", card::frames),
+    ("card-line", card::lines),
     ("catalog", catalog::run),
+    ("control-pack", probe::pack),
+    ("cookie", tunnel::cookie),
     ("database", |data| parsers::run(Family::Database, data)),
     ("decode", decode::run),
     ("defragment", defragment::run),
+    ("dns-reply", probe::reply),
     ("engine", engine::run),
     ("expr", expr::run),
     ("files", |data| parsers::run(Family::Files, data)),
+    ("front", front::run),
+    ("handshake", handshake::run),
+    ("helper-request", probe::request),
     ("identity", |data| parsers::run(Family::Identity, data)),
     ("indicators", indicators::run),
     ("industrial", |data| parsers::run(Family::Industrial, data)),
     ("mail", |data| parsers::run(Family::Mail, data)),
+    ("measurements", verdict::measurements),
     ("media", |data| parsers::run(Family::Media, data)),
     ("messaging", |data| parsers::run(Family::Messaging, data)),
     ("names", |data| parsers::run(Family::Names, data)),
     ("network", |data| parsers::run(Family::Network, data)),
     ("nfqueue", nfqueue::run),
     ("p2p", |data| parsers::run(Family::P2p, data)),
+    ("plain", plain::run),
+    ("plugin-options", tunnel::options),
     ("policy", policy::run),
     ("reassemble", reassemble::run),
     ("remote", |data| parsers::run(Family::Remote, data)),
+    ("report", tunnel::report),
     ("scenario", scenario::run),
+    ("series", incident::series),
+    ("server-config", tunnel::config),
+    ("session", session::run),
+    ("test-list", probe::list),
+    ("verdict-rules", verdict::rules),
     ("vpn", |data| parsers::run(Family::Vpn, data)),
     ("web", |data| parsers::run(Family::Web, data)),
 ];

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::{Arc, LazyLock};
 
 use daylight_inspect::FlowRecord;
-use daylight_policy::audit::Timestamp;
+use daylight_policy::audit::{Counts, Entry, Event, Timestamp, Totals};
 use daylight_policy::{
     Decision, Early, FieldSet, Files, FlowState, Judge, Kind, Policy, Stage, check,
 };
@@ -63,6 +63,13 @@ pub(crate) fn run(data: &[u8]) {
             // Two rules can stand in one line, if they are in an array.
             let found = findings.iter().find(|finding| finding.subject == rule.name.as_str() && never(finding.kind));
             assert!(found.is_none(), "{found:?} had the say");
+            let (name, rule_name) = (policy.name().clone(), rule.name.clone());
+            let target = policy.target(rule, record, None);
+            let (hour, counts) = (now.hour(), Counts::default());
+            let totals = Totals { hour, policy: name, rule: rule_name, target, counts };
+            let entry = Entry { time: now, event: Event::Totals(totals) };
+            let encoded = entry.encode().expect("whatever is stopped can be told");
+            assert_eq!(Entry::decode(&encoded).expect("an entry"), entry);
         }
         let mut state = FlowState::default();
         let mut before = None;
