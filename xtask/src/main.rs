@@ -13,11 +13,14 @@ use anyhow::{Context, Result, bail};
 const HELP: &str = "\
 cargo xtask COMMAND
 
+  run ARGS...   builds daylight and runs it; installs what the build needs
   check         what to run while working: format, clippy, tests
   test          everything that a change must pass; installs what it needs
   gen           writes the generated pages of docs/reference
+  static        builds daylight as one file that needs nothing installed, for thumb drives
   fuzz [S]      runs every fuzz target for S seconds (default 600)
   bench-filter     measures the filter inline against plain forwarding
+  bench-tunnel [OPTION]...  measures the tunnel against shadowsocks-libev and others
   bench-peer DIR   compares with ndpiReader on the captures in DIR
   score SHARED  scores the labels against the reference data in the folder SHARED
 ";
@@ -25,12 +28,15 @@ cargo xtask COMMAND
 fn main() -> ExitCode {
     let args: Vec<String> = env::args().skip(1).collect();
     let result = match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["run", ..] => return run(args.get(1..).unwrap_or_default()),
         ["check"] => check(),
         ["test"] => test(),
         ["gen"] => reference::write(&root().join("docs/reference")),
+        ["static"] => static_program(),
         ["fuzz"] => fuzz("600"),
         ["fuzz", seconds] => fuzz(seconds),
         ["bench-filter"] => script("scripts/bench-filter", &[]),
+        ["bench-tunnel", ref options @ ..] => script("scripts/bench-tunnel", options),
         ["bench-peer", folder] => script("scripts/bench-peer", &[folder]),
         ["score", shared] => script("scripts/score", &[shared]),
         _ => {
@@ -80,9 +86,13 @@ fn check() -> Result<()> {
     cargo("tests", &["test", "--workspace", "--quiet"])
 }
 
+/// What BoringSSL is built with.
+const BUILD_PACKAGES: &[&str] = &["cmake", "g++", "libclang-dev"];
+
 /// Programs that tests hold Daylight against; without them, and without root, those tests say so and do nothing.
 const PACKAGES: &[&str] = &[
     "bind9-dnsutils",
+    "caddy",
     "chromium",
     "conntrack",
     "curl",
@@ -94,17 +104,20 @@ const PACKAGES: &[&str] = &[
     "iputils-ping",
     "nftables",
     "nginx-light",
+    "obfs4proxy",
     "openssh-client",
     "openssh-server",
     "openssl",
     "procps",
     "python3",
+    "shadowsocks-libev",
     "tcpdump",
+    "tor",
     "unbound",
 ];
 
-/// Installs them where that can be done: as root, on Debian.
-fn packages() {
+/// Installs packages where that can be done: as root, on Debian.
+fn install(packages: &[&str], without: &str) {
     let quiet = |program: &str, args: &[&str]| {
         let mut command = Command::new(program);
         command
@@ -114,26 +127,79 @@ fn packages() {
             .stdout(Stdio::null());
         command.status().is_ok_and(|status| status.success())
     };
-    if PACKAGES.iter().all(|package| quiet("dpkg", &["-s", package])) {
+    if packages.iter().all(|package| quiet("dpkg", &["-s", package])) {
         return;
     }
-    let _ = writeln!(io::stderr(), "\n== packages: {}", PACKAGES.join(" "));
+    let _ = writeln!(io::stderr(), "\n== packages: {}", packages.join(" "));
     let mut install = vec!["install", "-y", "-q", "--no-install-recommends"];
-    install.extend(PACKAGES);
+    install.extend(packages);
     let installed = quiet("apt-get", &["update", "-q"]) && quiet("apt-get", &install);
     if !installed {
-        let _ = writeln!(io::stderr(), "== they can't be installed here: tests that need them will say so");
+        let _ = writeln!(io::stderr(), "== they can't be installed here: {without}");
     }
 }
 
+/// Builds the program and runs it in this folder, with this input.
+fn run(args: &[String]) -> ExitCode {
+    install(BUILD_PACKAGES, "the build will fail without them");
+    let manifest = root().join("Cargo.toml");
+    let mut command = Command::new("cargo");
+    command
+        .args(["run", "--release", "--bin", "daylight", "--manifest-path"])
+        .arg(manifest)
+        .arg("--")
+        .args(args);
+    match command.status() {
+        Ok(status) => ExitCode::from(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1)),
+        Err(error) => {
+            let _ = writeln!(io::stderr(), "xtask: can't start cargo: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Debian's C library can be linked in since its lookup of names is part of it (glibc 2.34).
+const STATIC_TARGET: &str = "x86_64-unknown-linux-gnu";
+
+/// A program without shared libraries and without debugging information.
+fn static_program() -> Result<()> {
+    install(BUILD_PACKAGES, "the build will fail without them");
+    let strip = ["--config", "profile.release.strip='symbols'", "--config", "profile.release.debug=false"];
+    // In a folder of its own: with other flags nothing of the ordinary build is of use, and that need not wait.
+    let build = [
+        "build",
+        "--release",
+        "--bin",
+        "daylight",
+        "--target",
+        STATIC_TARGET,
+        "--target-dir",
+        "target/static",
+    ];
+    step(
+        "static build",
+        "cargo",
+        &[&build[..], &strip].concat(),
+        &[
+            ("RUSTFLAGS", "-C target-feature=+crt-static"),
+            // BoringSSL's C++ library too.
+            ("BORING_BSSL_RUST_CPPLIB", "static=stdc++"),
+        ],
+    )?;
+    let _ = writeln!(io::stderr(), "== built: target/static/{STATIC_TARGET}/release/daylight");
+    Ok(())
+}
+
 fn test() -> Result<()> {
-    packages();
+    install(BUILD_PACKAGES, "the build will fail without them");
+    install(PACKAGES, "tests that need them will say so");
     cargo("format", &["fmt", "--all", "--check"])?;
     cargo("clippy", &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])?;
     step("docs", "cargo", &["doc", "--workspace", "--no-deps"], &[("RUSTDOCFLAGS", "-D warnings")])?;
     dependencies()?;
     // The fuzz harness runs its seeds and every input that once failed.
-    cargo("fuzz seeds", &["test", "--manifest-path", "fuzz/Cargo.toml"])?;
+    // Where the workspace's dependencies are built already.
+    cargo("fuzz seeds", &["test", "--manifest-path", "fuzz/Cargo.toml", "--target-dir", "target"])?;
     // Last, so that its closing lines are the run's.
     cargo("tests", &["test", "--workspace", "--no-fail-fast"])
 }
