@@ -83,7 +83,7 @@ fn cargo(title: &str, args: &[&str]) -> Result<()> {
 fn check() -> Result<()> {
     cargo("format", &["fmt", "--all", "--check"])?;
     cargo("clippy", &["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"])?;
-    cargo("tests", &["test", "--workspace", "--quiet"])
+    tests("default")
 }
 
 /// What BoringSSL is built with.
@@ -201,24 +201,37 @@ fn test() -> Result<()> {
     // Where the workspace's dependencies are built already.
     cargo("fuzz seeds", &["test", "--manifest-path", "fuzz/Cargo.toml", "--target-dir", "target"])?;
     // Last, so that its closing lines are the run's.
-    cargo("tests", &["test", "--workspace", "--no-fail-fast"])
+    tests("ci")
+}
+
+/// Examples in the docs by cargo, the rest by nextest, as `.config/nextest.toml` says.
+fn tests(profile: &str) -> Result<()> {
+    tool("nextest", "cargo-nextest", "0.9.143")?;
+    cargo("examples in docs", &["test", "--workspace", "--doc", "--quiet"])?;
+    cargo("tests", &["nextest", "run", "--workspace", "--profile", profile])
 }
 
 /// Licences, sources and bans. Advisories need a database from the network: where it can be had, they are checked too.
 fn dependencies() -> Result<()> {
-    let installed = Command::new("cargo")
-        .args(["deny", "--version"])
+    tool("deny", "cargo-deny", "0.20.2")?;
+    cargo("dependencies", &["deny", "--all-features", "check", "bans", "licenses", "sources"])
+}
+
+/// Installs a cargo command where there is none of its name.
+fn tool(command: &str, package: &str, version: &str) -> Result<()> {
+    let is_installed = Command::new("cargo")
+        .args([command, "--version"])
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .status()
-        .is_ok_and(|s| s.success());
-    if !installed {
-        cargo(
-            "install cargo-deny",
-            &["install", "cargo-deny", "--locked", "--version", "0.20.2", "--debug"],
-        )?;
+        .is_ok_and(|status| status.success());
+    if is_installed {
+        return Ok(());
     }
-    cargo("dependencies", &["deny", "--all-features", "check", "bans", "licenses", "sources"])
+    cargo(
+        &format!("install {package}"),
+        &["install", package, "--locked", "--version", version, "--debug"],
+    )
 }
 
 fn fuzz(seconds: &str) -> Result<()> {
