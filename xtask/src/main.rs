@@ -228,10 +228,7 @@ fn tool(command: &str, package: &str, version: &str) -> Result<()> {
     if is_installed {
         return Ok(());
     }
-    cargo(
-        &format!("install {package}"),
-        &["install", package, "--locked", "--version", version, "--debug"],
-    )
+    cargo(&format!("install {package}"), &["install", package, "--locked", "--version", version, "--debug"])
 }
 
 fn fuzz(seconds: &str) -> Result<()> {
