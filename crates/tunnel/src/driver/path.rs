@@ -211,19 +211,21 @@ impl Shared {
         mut connection: Pin<&mut dyn Duplex>,
         out: &mut Out,
     ) -> io::Result<bool> {
+        // One turn for both: a datagram that came between them would go with the bytes.
+        let mut turn = self.paths_turn(path);
         if let Some(datagrams) = connection.datagrams() {
-            let (mut turn, len_max) = (self.paths_turn(path), datagrams.len_max());
+            let len_max = datagrams.len_max();
             while let Some(datagram) = turn.session.poll_datagram(path, len_max) {
                 datagrams.send(datagram);
             }
         }
         if out.bytes.is_empty() {
             out.bytes.clear();
-            let session = &mut self.paths_turn(path).session;
-            if session.poll_transmit(path, now(), SEND_LEN, &mut out.bytes) > 0 {
-                session.poll_padding(path, out.padding(), &mut out.bytes);
+            if turn.session.poll_transmit(path, now(), SEND_LEN, &mut out.bytes) > 0 {
+                turn.session.poll_padding(path, out.padding(), &mut out.bytes);
             }
         }
+        drop(turn);
         if out.bytes.is_empty() {
             // What came before may still lie in a buffer of the transport's.
             let _ = connection.poll_flush(context)?;
