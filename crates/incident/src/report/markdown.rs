@@ -2,7 +2,8 @@
 
 use std::fmt::Write as _;
 
-use super::{page, words};
+use super::page::{self, TABLE_MAX};
+use super::words;
 use crate::detect::Kind;
 use crate::rows::hex;
 use crate::study::Study;
@@ -10,8 +11,6 @@ use crate::when;
 
 /// So many incidents have a section of their own; all are in `incidents.csv`.
 const INCIDENTS_MAX: usize = 50;
-/// So many rows of the table of mechanisms.
-const ROWS_MAX: usize = 100;
 
 /// Text that can't change the layout.
 fn plain(text: &str) -> String {
@@ -91,7 +90,7 @@ pub(crate) fn markdown(study: &Study, title: &str) -> String {
     let rows = super::tables::mechanism_rows(study);
     if !rows.is_empty() {
         text.push_str("## Mechanisms\n\n| network | target | mechanism | n | probes | first seen | last seen | witness |\n|---|---|---|---:|---:|---|---|---|\n");
-        for row in rows.iter().take(ROWS_MAX) {
+        for row in rows.iter().take(TABLE_MAX) {
             let _ = writeln!(
                 text,
                 "| {} | {} | {} | {} | {} | {} | {} | {} |",
@@ -105,8 +104,8 @@ pub(crate) fn markdown(study: &Study, title: &str) -> String {
                 hex(&row.seen.witness).get(..12).unwrap_or_default()
             );
         }
-        if rows.len() > ROWS_MAX {
-            let _ = writeln!(text, "\nThe first {ROWS_MAX} of {}; all are in mechanisms.csv.", rows.len());
+        if rows.len() > TABLE_MAX {
+            let _ = writeln!(text, "\nThe first {TABLE_MAX} of {}; all are in mechanisms.csv.", rows.len());
         }
         text.push('\n');
     }

@@ -17,7 +17,7 @@ const STYLE: &str = include_str!("style.css");
 /// So many incidents have a section of their own; all are in the tables.
 const INCIDENTS_MAX: usize = 12;
 /// So many rows of a table are on the page; all are in the files beside it.
-pub(crate) const TABLE_MAX: usize = 250;
+pub(crate) const TABLE_MAX: usize = 100;
 
 /// The report as HTML.
 pub(crate) fn html(study: &Study, title: &str) -> String {
@@ -118,11 +118,14 @@ fn charts(study: &Study) -> Markup {
                 }
             }
         }
-        @if !map.is_empty() {
+        @if !map.parts.is_empty() {
             h2 { "What, and on which network" }
-            figure { div.scroll { (PreEscaped(map)) }
+            figure { @for part in &map.parts { div.scroll.whole { (PreEscaped(part)) } }
                 (states_legend())
-                figcaption { "Each square is a target on a network: the most frequent verdict since an interference began that has not ended, else of the last week that it was measured in. The filling shows the layer, the glyph the state." }
+                figcaption {
+                    "Each square is a target on a network: the most frequent verdict since an interference began that has not ended, else of the last week that it was measured in. The filling shows the layer, the glyph the state."
+                    @if map.more != (0, 0) { " " (map.more.0) " more targets and " (map.more.1) " more networks, with less interference or none, are in mechanisms.csv." }
+                }
             }
         }
     }
