@@ -1,11 +1,11 @@
 //! Verdict records from files: JSON lines, plain or under gzip or zstd, parsed on all cores.
 
-use std::fs::File;
-use std::io::{BufReader, Read};
+use std::io::Read;
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, mpsc};
 
+use daylight_verdict::input::open;
 use daylight_verdict::record::{Record, SCHEMA};
 use sha2::{Digest as _, Sha256};
 
@@ -37,22 +37,6 @@ struct Chunk {
     file: usize,
     first_line: u64,
     bytes: Vec<u8>,
-}
-
-/// Opens a file, and undoes gzip or zstd.
-///
-/// # Errors
-/// If it can't be opened, or the first bytes can't be read.
-pub(crate) fn open(path: &Path) -> std::io::Result<Box<dyn Read + Send>> {
-    let mut file = File::open(path)?;
-    let mut head = Vec::new();
-    (&mut file).take(4).read_to_end(&mut head)?;
-    let whole = BufReader::with_capacity(1 << 18, std::io::Cursor::new(head.clone()).chain(file));
-    Ok(match head.as_slice() {
-        [0x1f, 0x8b, ..] => Box::new(flate2::read::MultiGzDecoder::new(whole)),
-        [0x28, 0xb5, 0x2f, 0xfd] => Box::new(zstd::stream::read::Decoder::with_buffer(whole)?),
-        _ => Box::new(whole),
-    })
 }
 
 /// Reads all records of files. What is no record is passed over and told; the order of files and lines makes no difference

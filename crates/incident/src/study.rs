@@ -4,6 +4,8 @@ use std::io::Read as _;
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
 
+use daylight_verdict::input::open;
+
 use crate::detect::{Detected, Parameters, detect};
 use crate::error::{Error, Problem};
 use crate::incident::{Incident, cluster};
@@ -146,7 +148,7 @@ fn relative(folder: &Path, path: &Path) -> String {
 
 /// A file's bytes, with gzip or zstd undone.
 fn contents(path: &Path) -> Result<Vec<u8>, Error> {
-    let reader = crate::read::open(path).map_err(Error::io("read", path))?;
+    let reader = open(path).map_err(Error::io("read", path))?;
     let mut bytes = Vec::new();
     reader.take(FILE_BYTES_MAX).read_to_end(&mut bytes).map_err(Error::io("read", path))?;
     Ok(bytes)

@@ -16,6 +16,7 @@ mod explain;
 pub mod extras;
 mod field;
 pub mod fingerprint;
+pub mod input;
 mod observe;
 pub mod ooni;
 pub mod record;

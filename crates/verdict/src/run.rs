@@ -5,18 +5,18 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read as _, Write};
+use std::io::{self, Read as _, Write};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
-use flate2::read::MultiGzDecoder;
 use sha2::{Digest, Sha256};
 
 use crate::classify::Classifier;
 use crate::explain::explain;
 use crate::fingerprint::{FINGERPRINT_BYTES_MAX, Finding, Fingerprints};
+use crate::input;
 use crate::ooni::{Piece, Splitter, WEB_CONNECTIVITY, read};
 use crate::record::{Measurement, State};
 use crate::rules::{RULES_BYTES_MAX, Rules, RulesError, hex};
@@ -31,7 +31,8 @@ const FOLDER_DEPTH_MAX: usize = 16;
 /// What to classify, and how.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// Files, and folders of them. In a folder, files are taken that end in `.json`, `.jsonl` or one of these and `.gz`.
+    /// Files, and folders of them; `-` is standard input. In a folder, files are taken that end in `.json`, `.jsonl` or
+    /// one of these and `.gz` or `.zst`.
     pub inputs: Vec<PathBuf>,
     /// A rules file instead of the own rules.
     pub rules: Option<PathBuf>,
@@ -61,7 +62,7 @@ pub enum Error {
     #[error(transparent)]
     Rules(#[from] RulesError),
     /// Nothing was found to read.
-    #[error("{0}: there is no .json, .jsonl, .json.gz or .jsonl.gz in this folder")]
+    #[error("{0}: there is no .json or .jsonl in this folder, nor one under .gz or .zst")]
     Empty(PathBuf),
     /// The records can't be written.
     #[error("can't write the records: {0}")]
@@ -209,7 +210,7 @@ fn folder(path: &Path, depth: usize, files: &mut Vec<PathBuf>) -> Result<(), Err
         let kind = entry.file_type().map_err(unreadable)?;
         let name = entry.file_name();
         let name = name.to_string_lossy();
-        let plain = name.strip_suffix(".gz").unwrap_or(&name);
+        let plain = input::COMPRESSED.iter().find_map(|end| name.strip_suffix(end)).unwrap_or(&name);
         // Links are not followed: a loop of them would have no end.
         if kind.is_dir() && depth > 0 {
             folder(&entry.path(), depth - 1, files)?;
@@ -233,13 +234,7 @@ fn send_all(files: &[PathBuf], batches: &SyncSender<Batch>) -> Result<(), Error>
     let mut sequence = 0;
     for path in files {
         let unreadable = |error| Error::Unreadable { path: path.clone(), error };
-        let mut reader = BufReader::with_capacity(256 << 10, File::open(path).map_err(unreadable)?);
-        let is_gzip = reader.fill_buf().map_err(unreadable)?.starts_with(&[0x1f, 0x8b]);
-        let input: Box<dyn BufRead> = if is_gzip {
-            Box::new(BufReader::with_capacity(256 << 10, MultiGzDecoder::new(reader)))
-        } else {
-            Box::new(reader)
-        };
+        let input = input::open(path).map_err(unreadable)?;
         let file: Arc<str> = path.to_string_lossy().into();
         let mut splitter = Splitter::new(input);
         let (mut pieces, mut bytes) = (Vec::new(), 0);

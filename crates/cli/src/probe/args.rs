@@ -213,7 +213,7 @@ Exit status:
 #[derive(Args)]
 #[command(after_help = CLASSIFY_EXAMPLES)]
 pub(crate) struct Classify {
-    /// Measurements in OONI's format: files, or folders of them, plain or in gzip
+    /// Measurements in OONI's format: files (- for standard input), or folders of them, plain or under gzip or zstd
     #[arg(required = true, value_name = "FILE|DIR")]
     pub(crate) inputs: Vec<PathBuf>,
 

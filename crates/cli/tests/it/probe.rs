@@ -39,6 +39,16 @@ fn from_a_measurement_to_evidence() {
     assert_eq!((&record["network"]["asn"], &record["classic"]["blocking"]), (&64500.into(), &"dns".into()));
     fs::write(at.join("study/verdicts.jsonl"), &verdicts.stdout).expect("written");
 
+    // As archives have it, and from another program.
+    let packed = zstd::encode_all(MEASUREMENT.as_bytes(), 1).expect("packed");
+    fs::create_dir(at.join("archive")).expect("a folder");
+    fs::write(at.join("archive/2020-08.jsonl.zst"), &packed).expect("written");
+    let piped = std::fs::File::open(at.join("archive/2020-08.jsonl.zst")).expect("a file");
+    let piped = daylight().args(["probe", "classify", "-"]).stdin(piped).output().expect("daylight");
+    for output in [probe(at, &["classify", "archive"]), piped] {
+        assert!(told(&output).contains("\"mechanism\":\"dns.nxdomain\""), "{}", told(&output));
+    }
+
     let report = probe(at, &["report", "study", "--output", "report", "--title", "A quiet day"]);
     assert!(report.status.success(), "{}", told(&report));
     let page = fs::read_to_string(at.join("report/report.html")).expect("a page");
