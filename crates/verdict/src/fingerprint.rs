@@ -4,9 +4,10 @@
 //! expected_countries, source, exp_url, notes`, found by the header row; those that aren't used may be missing. A row of
 //! scope `fp` is a page that is no blocking: where one fits, no other row counts.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock};
 
+use aho_corasick::AhoCorasick;
 use regex::bytes::{Regex, RegexBuilder};
 
 use crate::ooni::{Body, Response};
@@ -117,6 +118,42 @@ impl std::fmt::Display for Finding {
 #[derive(Clone, Debug, Default)]
 pub struct Fingerprints {
     all: Vec<Fingerprint>,
+    /// Made when it is first wanted.
+    parts: OnceLock<Parts>,
+}
+
+/// What bodies may contain, to be looked for at once: lists have hundreds of rows, and pages a million bytes.
+#[derive(Clone, Debug)]
+struct Parts {
+    /// The rows, by the numbers that the search gives them.
+    rows: Vec<usize>,
+    search: Option<Arc<AhoCorasick>>,
+}
+
+impl Parts {
+    fn new(all: &[Fingerprint]) -> Self {
+        let parts = all.iter().enumerate().filter_map(|(row, fingerprint)| match fingerprint {
+            Fingerprint { place: Place::Body, pattern: Pattern::Contains(part), .. } => {
+                Some((row, part.needle()))
+            }
+            _ => None,
+        });
+        let (rows, texts): (Vec<usize>, Vec<&[u8]>) = parts.unzip();
+        // It fails for more text than a file may have; then they are looked for one by one.
+        Self { rows, search: AhoCorasick::new(texts).ok().map(Arc::new) }
+    }
+
+    /// For each row whether the body contains its part; nothing if that must be asked of each.
+    fn found(&self, all: usize, body: &[u8]) -> Option<Vec<bool>> {
+        let mut found = vec![false; all];
+        for hit in self.search.as_ref()?.find_overlapping_iter(body) {
+            let row = self.rows.get(hit.pattern().as_usize());
+            if let Some(found) = row.and_then(|row| found.get_mut(*row)) {
+                *found = true;
+            }
+        }
+        Some(found)
+    }
 }
 
 /// What fits a response.
@@ -160,10 +197,15 @@ impl Fingerprints {
     /// Adds a file's rows, and says what is wrong with them. Rows that can't be used are left out.
     pub fn add(&mut self, text: &str, file: &str) -> Vec<Finding> {
         let mut reader = Reader { file, findings: Vec::new() };
-        let mut rows = records(text);
-        let Some((_, header)) = rows.next() else {
-            reader.say(1, true, "the file is empty: its first line must name the columns");
-            return reader.findings;
+        self.parts = OnceLock::new();
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        let mut rows = csv::ReaderBuilder::new().flexible(true).from_reader(text.as_bytes());
+        let header = match rows.headers() {
+            Ok(header) if !header.is_empty() => header.clone(),
+            _ => {
+                reader.say(1, true, "the file is empty: its first line must name the columns");
+                return reader.findings;
+            }
         };
         let column = |name: &str| header.iter().position(|field| field.trim() == name);
         let columns = ["name", "scope", "location_found", "pattern_type", "pattern"].map(column);
@@ -174,12 +216,14 @@ impl Fingerprints {
             return reader.findings;
         };
         let countries = column("expected_countries");
-        for (line, row) in rows {
+        // Text is UTF-8 and rows may be of any length, so no record fails.
+        for row in rows.records().flatten() {
+            let line = row.position().map_or(0, |position| position.line() as usize);
             if self.all.len() >= FINGERPRINTS_MAX {
                 reader.say(line, true, &format!("more than {FINGERPRINTS_MAX} rows; the rest is not read"));
                 break;
             }
-            let field = |at: usize| row.get(at).map_or("", |field| field.as_ref());
+            let field = |at: usize| row.get(at).unwrap_or_default();
             let countries = countries.map_or("", field);
             let wanted = [field(name), field(scope), field(place), field(kind), field(pattern), countries];
             if let Some(row) = reader.row(line, wanted) {
@@ -202,11 +246,16 @@ impl Fingerprints {
         let body = response.body.bytes();
         let body = body.get(..SEARCHED_BYTES_MAX).unwrap_or(&body);
         let headers = lower(&response.headers);
-        let fits = |row: &&Fingerprint| match &row.place {
-            Place::Body => !body.is_empty() && row.fits(body),
-            Place::Header(name) => headers.iter().any(|(key, value)| key == name && row.fits(&value.bytes())),
+        let parts = self.parts.get_or_init(|| Parts::new(&self.all));
+        let found = parts.found(self.all.len(), body);
+        let fits = |(at, row): &(usize, &Fingerprint)| match (&row.place, &row.pattern, &found) {
+            (Place::Body, Pattern::Contains(_), Some(found)) => found.get(*at) == Some(&true),
+            (Place::Body, ..) => !body.is_empty() && row.fits(body),
+            (Place::Header(name), ..) => {
+                headers.iter().any(|(key, value)| key == name && row.fits(&value.bytes()))
+            }
         };
-        Matched { fitting: self.all.iter().filter(fits).collect() }
+        Matched { fitting: self.all.iter().enumerate().filter(fits).map(|(_, row)| row).collect() }
     }
 }
 
@@ -307,66 +356,6 @@ impl Reader<'_> {
         }
         Some(row)
     }
-}
-
-/// The records of a CSV file (RFC 4180) that aren't empty, each with the line it begins on.
-fn records(text: &str) -> impl Iterator<Item = (usize, Vec<Cow<'_, str>>)> {
-    let mut rest = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let mut line = 1;
-    std::iter::from_fn(move || {
-        while !rest.is_empty() {
-            let begun = line;
-            let (fields, after) = record(rest);
-            line += rest[..rest.len() - after.len()].matches('\n').count();
-            rest = after;
-            if fields.iter().any(|field| !field.is_empty()) {
-                return Some((begun, fields));
-            }
-        }
-        None
-    })
-}
-
-fn record(mut rest: &str) -> (Vec<Cow<'_, str>>, &str) {
-    let mut fields = Vec::new();
-    loop {
-        let (field, after) = field(rest);
-        fields.push(field);
-        match after.strip_prefix(',') {
-            Some(more) => rest = more,
-            None => {
-                let after = after.strip_prefix('\r').unwrap_or(after);
-                return (fields, after.strip_prefix('\n').unwrap_or(after));
-            }
-        }
-    }
-}
-
-fn field(text: &str) -> (Cow<'_, str>, &str) {
-    let Some(mut rest) = text.strip_prefix('"') else {
-        let (field, after) = text.split_at(text.find([',', '\n']).unwrap_or(text.len()));
-        return match field.strip_suffix('\r') {
-            Some(field) if !after.starts_with(',') => (field.into(), after),
-            _ => (field.into(), after),
-        };
-    };
-    let mut value = String::new();
-    loop {
-        let (part, after) = rest.split_at(rest.find('"').unwrap_or(rest.len()));
-        value.push_str(part);
-        rest = after.strip_prefix('"').unwrap_or(after);
-        match rest.strip_prefix('"') {
-            Some(more) if !after.is_empty() => {
-                value.push('"');
-                rest = more;
-            }
-            _ => break,
-        }
-    }
-    // What follows the closing quote on the way to the comma is no CSV; it is kept as it stands.
-    let (tail, after) = rest.split_at(rest.find([',', '\n']).unwrap_or(rest.len()));
-    value.push_str(tail.trim_end_matches('\r'));
-    (value.into(), after)
 }
 
 #[cfg(test)]
