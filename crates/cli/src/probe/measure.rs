@@ -6,6 +6,7 @@ use std::io::{self, IsTerminal, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use daylight_probe::control::{Front, Helpers, Pack as ControlPack, Signer, Verifier};
@@ -172,7 +173,18 @@ impl Shown {
         if let Ok(style) = ProgressStyle::with_template("{pos}/{len} {bar:20} {elapsed} {wide_msg}") {
             bar.set_style(style);
         }
+        // A target may take a minute, in which nothing else moves.
+        bar.enable_steady_tick(Duration::from_millis(500));
         Self { bar, under_way: RefCell::default() }
+    }
+
+    /// A line that stays.
+    fn say(&self, line: &str) {
+        if self.bar.is_hidden() {
+            let _ = writeln!(io::stderr(), "{line}");
+        } else {
+            self.bar.println(line);
+        }
     }
 
     fn tell(&self, event: Event) {
@@ -183,13 +195,9 @@ impl Shown {
                 self.under_way.borrow_mut().retain(|other| *other != input);
                 self.bar.set_position(done as u64);
                 let line = format!("{input}: {outcome} ({:.1} s)", took.as_secs_f64());
-                if self.bar.is_hidden() {
-                    let _ = writeln!(io::stderr(), "{done}/{of} {line}");
-                } else {
-                    self.bar.println(line);
-                }
+                self.say(&if self.bar.is_hidden() { format!("{done}/{of} {line}") } else { line });
             }
-            Event::Stopped { left } => self.bar.println(format!("stopped, {left} left")),
+            Event::Stopped { left } => self.say(&format!("stopped, {left} left")),
             // The preview has told those.
             _ => {}
         }
