@@ -15,11 +15,6 @@ pub struct Prefix {
 }
 
 impl Prefix {
-    /// The network of an address's first `len` bits.
-    pub(super) const fn new(address: IpAddr, len: u8) -> Self {
-        Self { address, len }
-    }
-
     /// Whether an address is in this network.
     #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {
