@@ -43,7 +43,7 @@ fn from_a_measurement_to_evidence() {
     let packed = zstd::encode_all(MEASUREMENT.as_bytes(), 1).expect("packed");
     fs::create_dir(at.join("archive")).expect("a folder");
     fs::write(at.join("archive/2020-08.jsonl.zst"), &packed).expect("written");
-    let piped = std::fs::File::open(at.join("archive/2020-08.jsonl.zst")).expect("a file");
+    let piped = fs::File::open(at.join("archive/2020-08.jsonl.zst")).expect("a file");
     let piped = daylight().args(["probe", "classify", "-"]).stdin(piped).output().expect("daylight");
     for output in [probe(at, &["classify", "archive"]), piped] {
         assert!(told(&output).contains("\"mechanism\":\"dns.nxdomain\""), "{}", told(&output));
