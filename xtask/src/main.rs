@@ -176,15 +176,17 @@ fn static_program() -> Result<()> {
         "--target-dir",
         "target/static",
     ];
+    // BoringSSL's C++ library too; it lies in a folder of the compiler's own.
+    let library =
+        Command::new("c++").arg("-print-file-name=libstdc++.a").output().context("can't start c++")?;
+    let library = String::from_utf8_lossy(&library.stdout).into_owned();
+    let folder = Path::new(library.trim()).parent().unwrap_or_else(|| Path::new("")).display();
+    let flags = format!("-C target-feature=+crt-static -L native={folder}");
     step(
         "static build",
         "cargo",
         &[&build[..], &strip].concat(),
-        &[
-            ("RUSTFLAGS", "-C target-feature=+crt-static"),
-            // BoringSSL's C++ library too.
-            ("BORING_BSSL_RUST_CPPLIB", "static=stdc++"),
-        ],
+        &[("RUSTFLAGS", &flags), ("BORING_BSSL_RUST_CPPLIB", "static=stdc++")],
     )?;
     let _ = writeln!(io::stderr(), "== built: target/static/{STATIC_TARGET}/release/daylight");
     Ok(())
