@@ -19,13 +19,13 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use daylight_browser::{Client, Profile, QuicClient, Trust};
+use daylight_browser::{Profile, Trust};
 use daylight_card::{Address, Card, Transport};
 use tokio::sync::{mpsc, watch};
 
 use self::attempt::Common;
 pub use self::attempt::Rotation;
-use self::dial::{Dialler, Names};
+use self::dial::{Dialler, Names, Tls};
 use self::runner::Runner;
 use self::session::{Session, Sessions};
 pub use self::state::{StateError, StateFolder};
@@ -109,26 +109,35 @@ impl Engine {
     /// Begins to look for a way, in a task of its own.
     ///
     /// # Errors
-    /// If no card offers a transport that is wanted and known, or the browser's profile can't be used.
+    /// If no card offers a transport that is wanted and known, or all of them are of a site and its TLS can't be set up.
     pub fn start(config: Config) -> Result<Self, EngineError> {
         let Config { cards, transports, profile, trust, mark, memory, census, race, rotation } = config;
         let servers: Vec<_> = cards.iter().filter_map(way::server).collect();
         let pairs = servers.iter().zip(&cards).enumerate();
-        let ways: Vec<_> =
+        let mut ways: Vec<_> =
             pairs.flat_map(|(index, (server, card))| way::ways(index, server, card, &transports)).collect();
         if ways.is_empty() {
             let offers = cards.iter().flat_map(|card| &card.body().offers);
             let offered: Vec<String> = offers.map(|offer| offer.transport.to_string()).collect();
             return Err(EngineError::NoWay { offered: offered.join(", ") });
         }
-        let has_h3 = ways.iter().any(|way| matches!(way.by, way::By::H3 { .. }));
-        let quic = has_h3.then(|| QuicClient::new(&profile, &trust)).transpose()?.map(Arc::new);
-        let browser = Client::new(profile, &trust)?;
-        let dialler = Dialler { browser, names: Names::default(), quic, mark };
+        let mut status = Status::default();
+        let tls = match Tls::of(&ways, profile, &trust) {
+            Ok(tls) => tls,
+            Err(error) => {
+                ways.retain(|way| matches!(way.by, way::By::Plain));
+                if ways.is_empty() {
+                    return Err(error.into());
+                }
+                status.note(runner::now_s(), format!("only plain can be used: {error}"));
+                None
+            }
+        };
+        let dialler = Dialler { names: Names::default(), tls, mark };
         let sessions = Sessions::new(servers.iter().map(|server| Arc::clone(&server.config)), census);
         let common = Arc::new(Common { servers, ways, dialler, sessions, rotation });
         let (use_session, current) = watch::channel(None);
-        let status = Arc::new(watch::Sender::new(Status::default()));
+        let status = Arc::new(watch::Sender::new(status));
         let (stop, stopped) = mpsc::channel(1);
         let runner = Runner::new(
             Arc::clone(&common),

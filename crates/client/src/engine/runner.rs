@@ -109,7 +109,7 @@ fn now() -> Instant {
     tokio::time::Instant::now().into_std()
 }
 
-fn now_s() -> u64 {
+pub(super) fn now_s() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs())
 }
 

@@ -11,20 +11,26 @@ use super::super::failure;
 use super::super::way::{Server, Way};
 use super::tcp::PATIENCE;
 use super::visit::visit;
-use super::{Dial, Dialler};
+use super::{Dial, Dialler, Tls};
 use crate::cause::{Cause, Stage};
 
-pub(super) async fn dial(dialler: &Dialler, server: &Server, way: &Way, site: &str) -> Result<Dial, Cause> {
+pub(super) async fn dial(
+    dialler: &Dialler,
+    tls: &Tls,
+    server: &Server,
+    way: &Way,
+    site: &str,
+) -> Result<Dial, Cause> {
     let name = site.trim_matches(['[', ']']);
     dialler
         .first(way, |address| async move {
-            let tls = dialler.quic.clone().ok_or(Cause::Unsupported)?;
+            let quic = tls.quic.clone().ok_or(Cause::Unsupported)?;
             let of_io = |error: io::Error| failure::of_io(&error, Stage::Connect, 0);
             let socket = endpoint::bind(any(address)).map_err(of_io)?;
             if let Some(mark) = dialler.mark {
                 socket2::SockRef::from(&socket).set_mark(mark).map_err(of_io)?;
             }
-            let endpoint = endpoint::dial(socket, tls).map_err(|_| Cause::Unsupported)?;
+            let endpoint = endpoint::dial(socket, quic).map_err(|_| Cause::Unsupported)?;
             let server = client::Server {
                 address,
                 name: name.to_owned(),
@@ -33,7 +39,7 @@ pub(super) async fn dial(dialler: &Dialler, server: &Server, way: &Way, site: &s
             };
             let client = timeout(PATIENCE, Client::connect(&endpoint, server)).await;
             let client = client.map_err(|_| Cause::Timeout { stage: Stage::Connect })?.map_err(of_io)?;
-            visit(client.requests(), dialler.browser.profile(), &client.authority()).await;
+            visit(client.requests(), tls.browser.profile(), &client.authority()).await;
             Ok(Dial { dialled: Box::new(client), driving: None })
         })
         .await
