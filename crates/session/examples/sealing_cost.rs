@@ -1,6 +1,6 @@
 //! What a session costs: CPU seconds per GiB, both ends together, beside the AEAD alone and Noise's own transport messages.
 //!
-//! `cargo run --release -p daylight-session --example cost [GiB]`. All in memory and in one thread; rounds are interleaved, and
+//! `cargo run --release -p daylight-session --example sealing_cost [GiB]`. All in memory and in one thread; rounds are interleaved, and
 //! the least of three is printed, since whatever else the machine does only adds.
 #![allow(clippy::unwrap_used, clippy::print_stdout)] // It is a measurement: it prints, and nothing it does may fail.
 

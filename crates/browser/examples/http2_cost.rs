@@ -1,7 +1,7 @@
 //! What this client costs: CPU for a download, an upload and a connection, and memory for an idle connection; the same
 //! with rustls and no frame cutting, for the ratio. Each client and each server is a process of its own.
 //!
-//! `cargo run --release -p daylight-browser --example cost`
+//! `cargo run --release -p daylight-browser --example http2_cost`
 #![allow(clippy::print_stdout, clippy::unwrap_used, reason = "a measuring program")]
 
 use std::io::{BufRead, BufReader, Write};
