@@ -35,10 +35,10 @@ pub(super) fn run(args: &Run) -> Result<ExitCode> {
             let _ = writeln!(io::stderr(), "{}: {row}: left out", list.display());
         }
     })?;
-    preview(&plan);
     if args.dry_run {
-        return Ok(ExitCode::SUCCESS);
+        return crate::listing::print(preview(&plan).as_bytes());
     }
+    let _ = write!(io::stderr(), "{}", preview(&plan));
     if !args.yes && !is_agreed()? {
         return Ok(ExitCode::FAILURE);
     }
@@ -109,7 +109,7 @@ fn read_pack(path: &Path, keys: &[Verifier]) -> Result<ControlPack> {
 }
 
 /// What will be asked for, before anything is sent.
-fn preview(plan: &Plan) {
+fn preview(plan: &Plan) -> String {
     let mut said = format!("{} targets, in this order (--seed {}):\n", plan.items.len(), plan.seed);
     for item in plan.items.iter().take(PREVIEWED) {
         let about = item.category.as_deref().or(item.service.as_deref());
@@ -128,7 +128,7 @@ fn preview(plan: &Plan) {
     if !left_out.is_empty() {
         said += &format!("Left out: {}\n", left_out.join(", "));
     }
-    let _ = write!(io::stderr(), "{said}");
+    said
 }
 
 /// Where it is kept that the warning was read.
