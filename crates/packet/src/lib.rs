@@ -15,6 +15,7 @@ mod decoder;
 mod fragment;
 mod frame;
 mod link;
+mod mend;
 mod special;
 mod tunnels;
 
@@ -25,5 +26,6 @@ pub use fragment::{
     DefragmentCounters, DefragmentLimits, Defragmented, Defragmenter, OverlapPolicy, Reassembled,
 };
 pub use frame::{Batch, Frame, FrameBytes, FrameSource, LinkType, SourceEnd, SourceError};
+pub use mend::mend;
 pub use special::{embedded_ipv4, is_special};
 pub use tunnels::{TUNNELS_MAX, Tunnel, TunnelKind, Tunnels};
