@@ -17,6 +17,8 @@ mod expand;
 mod format;
 mod input;
 #[cfg(target_os = "linux")]
+pub mod listener;
+#[cfg(target_os = "linux")]
 pub mod nfqueue;
 mod open;
 #[cfg(target_os = "linux")]

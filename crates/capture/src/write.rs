@@ -167,6 +167,11 @@ impl<W: Write> PcapngWriter<W> {
         self.writer
     }
 
+    /// The writer.
+    pub fn get_ref(&self) -> &W {
+        &self.writer
+    }
+
     fn pad(&mut self) {
         self.block.resize(self.block.len().next_multiple_of(4), 0);
     }

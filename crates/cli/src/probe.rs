@@ -2,6 +2,7 @@
 
 pub(crate) mod args;
 mod measure;
+mod packets;
 
 use std::fs;
 use std::io::{self, Write};
@@ -31,6 +32,7 @@ pub(crate) fn run(command: &ProbeCommand) -> Result<ExitCode> {
         ProbeCommand::Helper(args) => measure::helper(args),
         ProbeCommand::Pack(args) => measure::pack(args),
         ProbeCommand::Classify(args) => classify(args),
+        ProbeCommand::Packets(args) => packets::run(args),
         ProbeCommand::Report(args) => report(args),
         ProbeCommand::Bundle(args) => bundle(args),
         ProbeCommand::Verify(args) => verify(args),

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use daylight_packet::{FlowKey, LinkType};
+use daylight_packet::{FlowKey, FrameSource, LinkType, SourceError};
 use foldhash::{HashMap, HashMapExt as _};
 use serde::Serialize;
 
@@ -17,6 +17,8 @@ use crate::{dns, tcp};
 pub const CONNECTIONS_MAX: usize = 65_536;
 /// Bytes of packets that are kept in all; beyond, packets are counted and left out.
 const BYTES_MAX: usize = 256 << 20;
+/// Frames that are asked of a source at a time.
+const BATCH_FRAMES: usize = 256;
 /// Of the data that a server sends, the first segments are held against signatures.
 const PAGES_MAX: usize = 3;
 
@@ -96,6 +98,22 @@ impl Analysis {
             }
         }
         number
+    }
+
+    /// Takes in what a source has, but for frames beyond `frames_max`. Says whether that was all of it.
+    ///
+    /// # Errors
+    /// If the operating system can't read on. What came before is taken in; a damaged file is no error but the source's end.
+    pub fn read(&mut self, source: &mut dyn FrameSource, frames_max: u64) -> Result<bool, SourceError> {
+        while let Some(batch) = source.next_batch(BATCH_FRAMES)? {
+            for frame in &batch.frames {
+                if self.counters.frames >= frames_max {
+                    return Ok(false);
+                }
+                self.add(frame.link, batch.frame_bytes(frame), frame.ts_ns, frame.wire_len);
+            }
+        }
+        Ok(true)
     }
 
     /// What was found in all of it.

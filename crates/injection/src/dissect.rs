@@ -16,16 +16,14 @@ pub struct Field {
 }
 
 /// The innermost IP packet of a frame: it ends where the payload does.
-#[must_use]
-pub fn ip_packet<'a>(frame: &'a [u8], packet: &Packet) -> Option<&'a [u8]> {
+pub(crate) fn ip_packet<'a>(frame: &'a [u8], packet: &Packet) -> Option<&'a [u8]> {
     let headers = packet.ip_len.checked_sub(packet.payload_wire_len)?;
     let from = packet.payload_offset.checked_sub(headers)? as usize;
     frame.get(from..)
 }
 
 /// The flags of a TCP header by their names, in the order of their bits.
-#[must_use]
-pub fn flag_names(flags: u8) -> String {
+fn flag_names(flags: u8) -> String {
     let names = ["FIN", "SYN", "RST", "PSH", "ACK", "URG", "ECE", "CWR"];
     let set: Vec<&str> = names
         .into_iter()
@@ -34,6 +32,21 @@ pub fn flag_names(flags: u8) -> String {
         .map(|(_, name)| name)
         .collect();
     if set.is_empty() { "no flags".to_owned() } else { set.join(" ") }
+}
+
+/// What a packet is, for people: `TCP 443 → 51234, RST ACK`. Empty for what is neither TCP nor UDP.
+#[must_use]
+pub fn title(ip: &[u8]) -> String {
+    let fields = dissect(ip);
+    let value = |name: &str| fields.iter().find(|field| field.name == name).map(|field| field.value.as_str());
+    let (Some(from), Some(to)) = (value("Source Port"), value("Destination Port")) else {
+        return String::new();
+    };
+    match (value("Control Bits"), value("Length")) {
+        (Some(flags), _) => format!("TCP {from} → {to}, {flags}"),
+        (None, Some(length)) => format!("UDP {from} → {to}, {length} bytes"),
+        (None, None) => String::new(),
+    }
 }
 
 pub(crate) fn be16(bytes: &[u8], at: usize) -> Option<u16> {

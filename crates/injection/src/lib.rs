@@ -26,7 +26,7 @@ mod tell;
 
 pub use analysis::{Analysis, CONNECTIONS_MAX, Counters, Report};
 pub use benign::Benign;
-pub use dissect::{Field, dissect, flag_names, ip_packet};
+pub use dissect::{Field, dissect, title};
 pub use finding::{Finding, Foreign, Kind, SignatureMatch, Step, Told, Verdict};
 pub use packet::BYTES_KEPT_MAX;
 pub use signature::{OWN_SIGNATURES, SIGNATURES_BYTES_MAX, SignatureError, Signatures};

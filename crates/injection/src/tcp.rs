@@ -126,8 +126,11 @@ impl<'a> Scene<'a> {
     fn copied(&self, seen: &Seen) -> Option<Told> {
         let reason = self.connection.answered_by(seen)?;
         let id = seen.ip_id.filter(|id| *id != 0 && reason.ip_id == Some(*id));
-        let window = (seen.is_reset() && seen.tcp.window != 0 && seen.tcp.window == reason.tcp.window)
-            .then_some(seen.tcp.window);
+        // What the server itself says elsewhere is no copy.
+        let is_new = |window: &u16| self.genuine(seen).all(|other| other.tcp.window != *window);
+        let window = Some(seen.tcp.window)
+            .filter(|window| seen.is_reset() && *window != 0 && *window == reason.tcp.window)
+            .filter(is_new);
         let values: Vec<String> = id
             .map(|id| format!("identification {id:#06x}"))
             .into_iter()

@@ -60,6 +60,20 @@ tells! {
 }
 
 impl Tell {
+    /// The header field that shows it, by the name that [`dissect`](crate::dissect()) gives it for IPv4.
+    #[must_use]
+    pub fn field(self) -> Option<&'static str> {
+        match self {
+            Self::TtlGap | Self::ResetsVary => Some("Time to Live"),
+            Self::IpIdJump => Some("Identification"),
+            Self::DfChanged => Some("Flags"),
+            Self::ResetWindow => Some("Window"),
+            Self::ResetsInSteps | Self::SeqBeyond | Self::SeqZero => Some("Sequence Number"),
+            Self::AckUnsent => Some("Acknowledgment Number"),
+            _ => None,
+        }
+    }
+
     /// True for what is so common that it makes no packet suspect: kept beside other tells only.
     #[must_use]
     pub fn is_weak(self) -> bool {

@@ -26,6 +26,6 @@ pub use fragment::{
     DefragmentCounters, DefragmentLimits, Defragmented, Defragmenter, OverlapPolicy, Reassembled,
 };
 pub use frame::{Batch, Frame, FrameBytes, FrameSource, LinkType, SourceEnd, SourceError};
-pub use mend::mend;
+pub use mend::{mend, replace_address};
 pub use special::{embedded_ipv4, is_special};
 pub use tunnels::{TUNNELS_MAX, Tunnel, TunnelKind, Tunnels};

@@ -1,5 +1,7 @@
 //! Checksums of packets in which something was changed on purpose, such as an address that is not to be told.
 
+use std::net::IpAddr;
+
 use crate::TransportKind;
 use crate::build::{fold, ones_sum};
 
@@ -23,6 +25,28 @@ fn checksum_at(protocol: u8) -> Option<(usize, bool)> {
 pub fn mend(before: &[u8], after: &mut [u8]) {
     if before.len() == after.len() {
         packet(before, after, true);
+    }
+}
+
+/// Puts one address in the place of another, wherever its bytes stand: in headers, in what ICMP quotes, in payloads.
+/// Checksums are another matter: see [`mend`]. Nothing is done if they are of different versions.
+pub fn replace_address(bytes: &mut [u8], from: IpAddr, to: IpAddr) {
+    match (from, to) {
+        (IpAddr::V4(from), IpAddr::V4(to)) => replace(bytes, &from.octets(), &to.octets()),
+        (IpAddr::V6(from), IpAddr::V6(to)) => replace(bytes, &from.octets(), &to.octets()),
+        _ => {}
+    }
+}
+
+fn replace<const N: usize>(bytes: &mut [u8], from: &[u8; N], to: &[u8; N]) {
+    let mut at = 0;
+    while let Some(window) = bytes.get_mut(at..at + N) {
+        if window == from {
+            window.copy_from_slice(to);
+            at += N;
+        } else {
+            at += 1;
+        }
     }
 }
 
@@ -89,34 +113,24 @@ mod tests {
     use crate::build::{Stamp, Tcp, ip, tcp, transport_sum, udp};
     use crate::is_damaged;
 
-    fn replaced(packet: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
+    fn replaced(packet: &[u8], from: IpAddr, to: IpAddr) -> Vec<u8> {
         let mut after = packet.to_vec();
-        let mut at = 0;
-        while at + from.len() <= after.len() {
-            if after[at..].starts_with(from) {
-                after[at..at + from.len()].copy_from_slice(to);
-            }
-            at += 1;
-        }
+        replace_address(&mut after, from, to);
         assert_ne!(packet, after);
         mend(packet, &mut after);
         after
     }
 
-    fn samples() -> Vec<(Vec<u8>, Vec<u8>, Vec<u8>)> {
+    fn samples() -> Vec<(Vec<u8>, IpAddr, IpAddr)> {
         let mut all = Vec::new();
         for (own, far, to) in
             [("100.64.7.9", "203.0.113.80", "192.0.2.1"), ("2001:470:1::7", "2001:db8:80::1", "2001:db8::1")]
         {
-            let [own, far, to] = [own, far, to].map(|end| end.parse::<std::net::IpAddr>().unwrap());
-            let octets = |ip| match ip {
-                std::net::IpAddr::V4(ip) => std::net::Ipv4Addr::octets(&ip).to_vec(),
-                std::net::IpAddr::V6(ip) => ip.octets().to_vec(),
-            };
+            let [own, far, to] = [own, far, to].map(|end| end.parse().unwrap());
             for payload in [&b"odd"[..], b"even", b""] {
                 let segment = Tcp { source: far, destination: own, payload, ..Tcp::default() };
                 let datagram = udp(own, far, [4000, 53], &Stamp::default(), payload);
-                all.extend([tcp(&segment), datagram].map(|packet| (packet, octets(own), octets(to))));
+                all.extend([tcp(&segment), datagram].map(|packet| (packet, own, to)));
             }
         }
         all
@@ -125,7 +139,7 @@ mod tests {
     #[test]
     fn what_was_right_is_right_again_and_what_was_wrong_stays_wrong() {
         for (packet, from, to) in samples() {
-            let after = replaced(&packet, &from, &to);
+            let after = replaced(&packet, from, to);
             assert!(!is_damaged(&after), "{after:02x?}");
             if after[0] >> 4 == 4 {
                 assert_eq!(fold(ones_sum(0, &after[..20])), 0xffff);
@@ -133,17 +147,17 @@ mod tests {
             let mut damaged = packet.clone();
             let header = if packet[0] >> 4 == 4 { 20 } else { 40 };
             damaged[header] ^= 0x10;
-            assert!(is_damaged(&replaced(&damaged, &from, &to)));
+            assert!(is_damaged(&replaced(&damaged, from, to)));
         }
     }
 
     #[test]
     fn cut_packets_are_mended_too() {
         for (packet, from, to) in samples() {
-            let whole = replaced(&packet, &from, &to);
+            let whole = replaced(&packet, from, to);
             let header = if packet[0] >> 4 == 4 { 20 } else { 40 };
             for cut in header + 18..packet.len() {
-                assert_eq!(replaced(&packet[..cut], &from, &to), whole[..cut], "{cut}");
+                assert_eq!(replaced(&packet[..cut], from, to), whole[..cut], "{cut}");
             }
             // Shorter still: nothing to mend, and nothing breaks.
             for cut in 0..packet.len() {
@@ -160,7 +174,7 @@ mod tests {
         let quoted = tcp(&Tcp { source: own, destination: far, ..Tcp::default() });
         let body = [&[11, 0, 0, 0, 0, 0, 0, 0][..], &quoted].concat();
         let packet = ip(router, own, 1, &Stamp::default(), Some(2), body);
-        let after = replaced(&packet, &[100, 64, 7, 9], &[192, 0, 2, 1]);
+        let after = replaced(&packet, own, "192.0.2.1".parse().unwrap());
         assert_eq!(transport_sum(&after[..20], 1, &after[20..]), 0xffff);
         assert!(!is_damaged(&after[28..]));
         assert_eq!(after[28 + 12..28 + 16], [192, 0, 2, 1]);

@@ -138,7 +138,7 @@ mod tests {
         measurement.input = Some(input.to_owned());
         measurement.annotations.insert(LIST_ANNOTATION.to_owned(), list.to_owned());
         measurement.probe_network_name = Some("you are 192.0.2.7".to_owned());
-        Measured { measurement, own: vec!["192.0.2.7".parse().unwrap()] }
+        Measured { measurement, own: vec!["192.0.2.7".parse().unwrap()], evidence: Vec::new() }
     }
 
     #[test]

@@ -2,12 +2,14 @@
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use jiff::Timestamp;
 
 use crate::control::Helpers;
+use crate::evidence::{self, Recorder};
 use crate::measure::{Measured, Shared, find_control, measure};
 use crate::output::{Journal, LIST_ANNOTATION, list_hash};
 use crate::plan::{Entry, Item, List, ListError, Plan, Services, ServicesError, Skipped, Target};
@@ -42,6 +44,8 @@ pub struct Options {
     pub roots: Roots,
     /// The control.
     pub helpers: Helpers,
+    /// Whether the probe's own packets are heard, if the system lets it, and those that are not the servers' kept.
+    pub packets: bool,
     /// The program's version, for the measurements.
     pub version: String,
 }
@@ -56,6 +60,11 @@ pub enum Event {
         list: PathBuf,
         /// The row, and why.
         row: Skipped,
+    },
+    /// Packets can't be heard: there will be none as evidence.
+    NoPackets {
+        /// Why.
+        why: String,
     },
     /// The plan is there.
     Planned {
@@ -100,6 +109,8 @@ pub struct Summary {
     pub before: usize,
     /// Targets left, if the run was stopped.
     pub left: usize,
+    /// Packets that were kept as evidence, in the capture beside the measurements.
+    pub packets: u64,
 }
 
 /// Why there is no run.
@@ -199,10 +210,12 @@ async fn run_all(options: &Options, events: &dyn Fn(Event), stop: &AtomicBool) -
     let mut summary = Summary { before: plan.items.len() - of, ..Summary::default() };
     events(Event::Planned { targets: of, before: summary.before, seed: plan.seed });
 
+    let mut capture = evidence::File::beside(&options.output);
     let mut shared = Shared {
         settings: options.settings.clone(),
         roots: options.roots.clone(),
         helpers: options.helpers.clone(),
+        recorder: (options.packets && of > 0).then(|| recorder(events)).flatten(),
         started: Timestamp::now(),
         version: options.version.clone(),
         annotations: BTreeMap::from([
@@ -243,7 +256,11 @@ async fn run_all(options: &Options, events: &dyn Fn(Event), stop: &AtomicBool) -
         }
         tokio::select! {
             (measured, took) = running.next() => {
-                journal.add(&measured, options.settings.keep_own_addresses).map_err(output)?;
+                let keep_own = options.settings.keep_own_addresses;
+                // First, so that no measurement speaks of packets that are not there.
+                let added = capture.add(&measured.evidence, keep_own);
+                added.map_err(|source| Error::Output { path: capture.path().to_owned(), source })?;
+                journal.add(&measured, keep_own).map_err(output)?;
                 summary.measured += 1;
                 let input = measured.measurement.input.clone().unwrap_or_default();
                 let outcome = outcome(&measured);
@@ -253,10 +270,22 @@ async fn run_all(options: &Options, events: &dyn Fn(Event), stop: &AtomicBool) -
         }
     }
     summary.left = of - summary.measured;
+    summary.packets = capture.packets();
     if summary.left > 0 {
         events(Event::Stopped { left: summary.left });
     }
     Ok(summary)
+}
+
+/// What hears packets; says once why it can't.
+fn recorder(events: &dyn Fn(Event)) -> Option<Arc<Recorder>> {
+    match Recorder::start() {
+        Ok(recorder) => Some(Arc::new(recorder)),
+        Err(error) => {
+            events(Event::NoPackets { why: error.to_string() });
+            None
+        }
+    }
 }
 
 /// How the visit ended, in a word.

@@ -451,8 +451,17 @@ pub struct InjectedPacket {
     pub step: TraceStep,
     /// Address and port it pretends to be from.
     pub address: String,
-    /// `rst`, `rst-ack`, `fin-ack`, `data`, `dns-answer`.
+    /// `rst`, `rst-ack`, `fin-ack`, `fin-data`, `data`, `dns-answer`.
     pub kind: String,
+    /// The name that the connection was for: in its ClientHello, its `Host`, its query.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The port it came to: by it, the connection is found in the capture beside the measurements.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub own_port: Option<u16>,
+    /// `injected`, or `suspect` if one harmless cause would explain all of its tells.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub verdict: String,
     /// Its IP TTL.
     #[serde(default)]
     pub ip_ttl: Option<u8>,
@@ -474,7 +483,7 @@ pub struct InjectedPacket {
     /// From our packet to this one.
     #[serde(default)]
     pub after_ms: Option<f64>,
-    /// The vendor-independent tells: `ttl-gap`, `ip-id-constant`, `no-options`, `too-fast`, `duplicates` …
+    /// The vendor-independent tells: `ttl-gap`, `ip-id-jump`, `too-fast`, `server-went-on` …
     #[serde(default)]
     pub tells: Vec<String>,
     /// What signatures it fits, each with the features that do.

@@ -95,6 +95,13 @@ fields! {
     PairRatio "pair.ratio" Float "the median of the target's rate over the control's",
     PairSlow "pair.slow" Uint "in how many pairs the target's rate was a tenth of the control's or less",
     PairStalls "pair.stalls" Uint "in how many the target's transfer stalled and the control's did not",
+    PacketStep "packet.step" Str "what the client had asked for when a packet came in the server's name that seems not to be the server's: `dns`, `tcp`, `tls`, `http`, `quic`",
+    PacketKind "packet.kind" Str "what kind of packet: `rst`, `rst-ack`, `fin-ack`, `fin-data`, `data`, `dns-answer`",
+    PacketInjected "packet.injected" Bool "no one harmless cause explains all that speaks against it",
+    PacketTarget "packet.target" Bool "the connection was for the target's name",
+    PacketReset "packet.reset" Bool "a reset",
+    PacketPage "packet.page" Bool "data, or an end with data",
+    PacketTells "packet.tells" Str "what speaks against it, by name",
     PairPathSame "pair.path_same" Bool "round-trip time and loss are alike in both",
 }
 

@@ -21,6 +21,8 @@ pub(crate) enum ProbeCommand {
     Pack(Pack),
     /// Judges measurements: what is blocked, how, and by which rule
     Classify(Classify),
+    /// Tells packets that are not the server's, in captures
+    Packets(Packets),
     /// Makes incidents and a report of many verdicts
     Report(Report),
     /// Packs a study as evidence that anybody can verify
@@ -83,6 +85,10 @@ pub(crate) struct Run {
     /// Find the hop at which something is done
     #[arg(long)]
     pub(crate) locate: bool,
+
+    /// Don't capture the probe's own packets, even where that is allowed
+    #[arg(long)]
+    pub(crate) no_packets: bool,
 
     /// Targets at a time
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64))]
@@ -236,6 +242,38 @@ pub(crate) struct Classify {
     /// Threads; the verdicts are the same for any number [default: one a core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub(crate) threads: Option<u16>,
+}
+
+const PACKETS_EXAMPLES: &str = "\
+Examples:
+  daylight probe packets measurements.pcapng
+  daylight probe packets --hex visit.pcap
+  tcpdump -r visit.pcap -w - host 203.0.113.80 | daylight probe packets - --json
+
+Exit status:
+  0  every capture was read, whatever was found
+  1  one could not be read at all
+  2  the command line is wrong
+  3  one is damaged or cut short; what came before was looked at";
+
+#[derive(Args)]
+#[command(after_help = PACKETS_EXAMPLES)]
+pub(crate) struct Packets {
+    /// Captures (pcap, pcapng, also under gzip or zstd); - is the standard input
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+
+    /// Show the packets' bytes, and what their fields say
+    #[arg(long)]
+    pub(crate) hex: bool,
+
+    /// A line of JSON for each connection of concern
+    #[arg(long, conflicts_with = "hex")]
+    pub(crate) json: bool,
+
+    /// Other signatures of equipment than the built-in ones
+    #[arg(long, value_name = "FILE")]
+    pub(crate) signatures: Option<PathBuf>,
 }
 
 #[derive(Args)]

@@ -57,6 +57,15 @@ pub(super) fn run(args: &Run) -> Result<ExitCode> {
         args.output.display(),
         args.output.display(),
     );
+    if summary.packets > 0 {
+        let capture = args.output.with_extension("pcapng");
+        let _ = writeln!(
+            io::stderr(),
+            "Connections with packets that are not the server's: {}\nWhich, and why: daylight probe packets {}",
+            capture.display(),
+            capture.display(),
+        );
+    }
     Ok(if summary.left > 0 { ExitCode::from(130) } else { ExitCode::SUCCESS })
 }
 
@@ -92,6 +101,7 @@ fn options(args: &Run) -> Result<Options> {
         settings,
         roots: roots(args.authority.as_deref())?,
         helpers: Helpers { fronts: args.helper.iter().cloned().map(Front::of).collect(), packs: packs? },
+        packets: !args.no_packets,
         version: env!("CARGO_PKG_VERSION").to_owned(),
     })
 }
@@ -190,6 +200,9 @@ impl Shown {
     fn tell(&self, event: Event) {
         match event {
             Event::Planned { targets, .. } => self.bar.set_length(targets as u64),
+            Event::NoPackets { why } => self.say(&format!(
+                "packets are not captured ({why}): with CAP_NET_RAW, those that are not the servers' would be kept as evidence"
+            )),
             Event::Begun { input } => self.under_way.borrow_mut().push(input),
             Event::Measured { input, done, took, outcome, of } => {
                 self.under_way.borrow_mut().retain(|other| *other != input);

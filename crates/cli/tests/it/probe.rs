@@ -114,3 +114,95 @@ fn a_preview_sends_nothing() {
     assert!(text.contains("Left out: PORN 1") && !text.contains("other.example"), "{text}");
     assert!(!folder.path().join("measurements.jsonl").exists());
 }
+
+/// A handshake, a hello, and what a filter known from Egypt sent in the server's name; then what the server did.
+fn injected() -> Vec<u8> {
+    use daylight_packet::build::{Tcp, tcp};
+    let [client, server] = ["192.0.2.7", "203.0.113.80"].map(|end| end.parse().expect("an address"));
+    let packet = |from_client: bool, seq: u32, ack: u32, flags: u8, payload: &'static [u8]| {
+        let (source, destination) = if from_client { (client, server) } else { (server, client) };
+        let [source_port, destination_port] = if from_client { [50_000, 80] } else { [80, 50_000] };
+        let ttl = if from_client { 64 } else { 52 };
+        Tcp {
+            source,
+            destination,
+            source_port,
+            destination_port,
+            seq,
+            ack,
+            flags,
+            window: 502,
+            ttl,
+            payload,
+            ..Tcp::default()
+        }
+    };
+    let request = b"GET / HTTP/1.1\r\nHost: blocked.example\r\n\r\n";
+    let reset =
+        Tcp { ttl: 60, ip_id: 0x1234, dont_fragment: false, window: 0, ..packet(false, 901, 0, 4, b"") };
+    let packets = [
+        packet(true, 100, 0, 2, b""),
+        packet(false, 900, 101, 18, b""),
+        packet(true, 101, 901, 24, request),
+        reset,
+        packet(false, 901, 142, 24, b"HTTP/1.1 200 OK\r\n\r\nhere I am"),
+    ];
+    let mut writer = daylight_capture::PcapWriter::new(Vec::new(), daylight_packet::LinkType::RAW, 65535)
+        .expect("a writer");
+    for (n, packet) in packets.iter().enumerate() {
+        let bytes = tcp(packet);
+        let at = 1_596_931_200_000_000_000 + n as i64 * 20_000_000;
+        writer.write(at, bytes.len() as u32, &bytes).expect("written");
+    }
+    writer.into_inner()
+}
+
+#[test]
+fn packets_that_are_not_the_servers() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let at = folder.path();
+    fs::write(at.join("a.pcap"), injected()).expect("written");
+    let output = probe(at, &["packets", "a.pcap", "--hex"]);
+    let text = told(&output);
+    assert!(output.status.success(), "{text}");
+    for expected in [
+        "a.pcap: 5 packets, 1 connections: 1 with injected packets",
+        "injected: 192.0.2.7:50000 → 203.0.113.80:80, http blocked.example",
+        "       4  injected  rst        TTL 60  id 0x1234 --",
+        "server-went-on: 28 bytes 20.0 ms later [#5]",
+        "equipment: Sandvine PacketLogic (packetlogic-egypt, kind=rst/rst-ack ip-id=0x1234",
+        "0000  45 00 00 28 12 34 00 00 3c 06",
+        "* 0008-0008  Time to Live           60",
+    ] {
+        assert!(text.contains(expected), "no {expected:?} in:\n{text}");
+    }
+    assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+
+    let output = probe(at, &["packets", "a.pcap", "a.pcap", "--json"]);
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let lines: Vec<serde_json::Value> =
+        text.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect();
+    assert_eq!(lines.len(), 2);
+    assert_eq!((&lines[0]["file"], &lines[0]["verdict"]), (&"a.pcap".into(), &"injected".into()));
+    assert_eq!(lines[0]["packets"][0]["number"], 4);
+    assert_eq!(lines[0]["signatures"][0]["vendor"], "Sandvine PacketLogic");
+
+    // Cut short in its last packet; no capture at all; signatures that say too much.
+    let whole = injected();
+    fs::write(at.join("cut.pcap"), &whole[..whole.len() - 3]).expect("written");
+    let output = probe(at, &["packets", "cut.pcap"]);
+    assert_eq!(output.status.code(), Some(3), "{}", told(&output));
+    assert!(told(&output).contains("what came before was looked at"));
+    let output = probe(at, &["packets", "none.pcap"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(told(&output).contains("none.pcap: no such file"), "{}", told(&output));
+    let one = "version = '1'\n[[signature]]\nid = 'a'\nvendor = 'X'\nclass = 'c'\nsource = 's'\nfeatures = { ip-id = 7 }\n";
+    fs::write(at.join("s.toml"), one).expect("written");
+    let output = probe(at, &["packets", "a.pcap", "--signatures", "s.toml"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        told(&output).contains("s.toml:4:10: signature `a` names `X` on 1 independent"),
+        "{}",
+        told(&output)
+    );
+}

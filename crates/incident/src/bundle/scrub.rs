@@ -1,15 +1,15 @@
 //! Taking the probe's own addresses out of what is shared.
 //!
 //! In texts, wherever an address stands by itself. In captures, wherever its bytes stand in a packet, also where ICMP quotes
-//! it; link addresses go too, and the capture becomes a pcapng that says so. Checksums over changed addresses are wrong
-//! then, and say nothing about the network.
+//! it; link addresses go too, and the capture becomes a pcapng that says so. Checksums are brought in line with what was
+//! changed, so that one that was wrong before is wrong still.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 
 use daylight_capture::PcapngWriter;
-use daylight_packet::{Decoded, Decoder, LinkType, TcpHeader, TransportKind};
+use daylight_packet::{Decoded, Decoder, Frame, LinkType, TcpHeader, TransportKind, mend, replace_address};
 
 /// Which addresses are taken out.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,7 +82,7 @@ pub(super) fn capture(path: &Path, own: &BTreeSet<IpAddr>) -> Result<Vec<u8>, St
     let mut own = own.clone();
     own.extend(openers(path)?);
     let io = |error: std::io::Error| error.to_string();
-    let comment = "the probe's own addresses were replaced; checksums over them are wrong";
+    let comment = "the probe's own addresses were replaced, and checksums mended";
     let mut writer = PcapngWriter::new(Vec::new(), "Daylight", Some(comment)).map_err(io)?;
     let mut interfaces: Vec<(LinkType, u32)> = Vec::new();
     let mut source = daylight_capture::open(path).map_err(|error| error.message)?;
@@ -97,18 +97,19 @@ pub(super) fn capture(path: &Path, own: &BTreeSet<IpAddr>) -> Result<Vec<u8>, St
                     number
                 }
             };
-            let mut bytes = batch.frame_bytes(frame).to_vec();
+            let original = batch.frame_bytes(frame);
+            let mut bytes = original.to_vec();
             if frame.link == LinkType::ETHERNET
                 && let Some(addresses) = bytes.get_mut(..12)
             {
                 addresses.fill(0);
             }
             for address in &own {
-                match (address, stand_in(*address)) {
-                    (IpAddr::V4(from), IpAddr::V4(to)) => replace(&mut bytes, &from.octets(), &to.octets()),
-                    (IpAddr::V6(from), IpAddr::V6(to)) => replace(&mut bytes, &from.octets(), &to.octets()),
-                    _ => {}
-                }
+                replace_address(&mut bytes, *address, stand_in(*address));
+            }
+            let ip = ip_offset(frame, original);
+            if let (Some(before), Some(after)) = (original.get(ip..), bytes.get_mut(ip..)) {
+                mend(before, after);
             }
             writer.write(interface, frame.ts_ns.max(0), frame.wire_len, &bytes, None).map_err(io)?;
         }
@@ -116,15 +117,15 @@ pub(super) fn capture(path: &Path, own: &BTreeSet<IpAddr>) -> Result<Vec<u8>, St
     Ok(writer.into_inner())
 }
 
-fn replace<const N: usize>(bytes: &mut [u8], from: &[u8; N], to: &[u8; N]) {
-    let mut at = 0;
-    while let Some(window) = bytes.get_mut(at..at + N) {
-        if window == from {
-            window.copy_from_slice(to);
-            at += N;
-        } else {
-            at += 1;
+/// Where the IP packet begins in a frame; of tunnels, the innermost. For what can't be decoded, where it mostly does.
+fn ip_offset(frame: &Frame, bytes: &[u8]) -> usize {
+    match Decoder::new().decode(frame.link, bytes, frame.ts_ns, frame.wire_len) {
+        Decoded::Packet(packet) => {
+            let headers = packet.ip_len.saturating_sub(packet.payload_wire_len);
+            packet.payload_offset.saturating_sub(headers) as usize
         }
+        _ if frame.link == LinkType::ETHERNET => 14,
+        _ => 0,
     }
 }
 

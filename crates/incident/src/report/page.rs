@@ -354,7 +354,7 @@ fn evidence(study: &Study) -> Markup {
     html! {
         @if study.captures.iter().any(|capture| !capture.shown.is_empty()) {
             h2 { "Packets" }
-            p.small.soft { "Resets, pages that close a connection, and second answers, from the captures. Underlined bytes are the fields named below them; red ones differ from the same sender's first packet. Addresses are not written out; they are in the bytes, as they were captured." }
+            p.small.soft { "Packets of the captures that came in a server's name and seem not to be its own, with what speaks against each. Underlined bytes are the fields named below them; red ones speak against the packet. Addresses are not written out; they are in the bytes, as they were captured." }
             @for capture in &study.captures { (one_capture(capture)) }
         }
     }
@@ -370,14 +370,7 @@ fn one_capture(capture: &Capture) -> Markup {
 }
 
 fn packet(shown: &Shown) -> Markup {
-    let hot = |name: &str| {
-        let word = match name {
-            "Time to Live" | "Hop Limit" => "TTL",
-            "Identification" => "identification",
-            _ => return false,
-        };
-        shown.marks.iter().any(|mark| mark.contains(word))
-    };
+    let hot = |name: &str| shown.hot.contains(&name);
     let class = |at: usize| {
         shown.fields.iter().find(|field| (field.from..field.to).contains(&at)).map(|field| hot(field.name))
     };

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use daylight_capture::{PcapWriter, open_bytes};
 use daylight_incident::bundle::{BundleError, Bundled, Difference, Limits, Scrub, Verified, verify, write};
-use daylight_packet::LinkType;
+use daylight_packet::{LinkType, is_damaged};
 
 /// A key pair of the signed-note format, made once for tests.
 fn keys() -> (String, String) {
@@ -191,4 +191,29 @@ fn captures_lose_the_address_that_opens_connections() {
     let more = Scrub::Own(vec!["203.0.113.5".parse::<IpAddr>().unwrap()]);
     let (bundle, _) = pack(folder.path(), &more, None);
     assert!(!unpack(&bundle).last().unwrap().1.windows(4).any(|w| w == [203, 0, 113, 5]));
+}
+
+#[test]
+fn checksums_say_after_scrubbing_what_they_said_before() {
+    let syn = daylight_packet::build::Tcp {
+        source: "10.9.8.7".parse().unwrap(),
+        destination: "203.0.113.5".parse().unwrap(),
+        flags: 2,
+        ..Default::default()
+    };
+    let right = daylight_packet::build::tcp(&syn);
+    let mut wrong = right.clone();
+    wrong[36] ^= 1;
+    let mut writer = PcapWriter::new(Vec::new(), LinkType::RAW, 65535).unwrap();
+    for packet in [&right, &wrong] {
+        writer.write(1_596_931_200_000_000_000, packet.len() as u32, packet).unwrap();
+    }
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("own.pcap"), writer.into_inner()).unwrap();
+    let (bundle, _) = pack(folder.path(), &Scrub::default(), None);
+    let contents = unpack(&bundle).last().unwrap().1.clone();
+    let batch = open_bytes(contents).unwrap().next_batch(9).unwrap().unwrap();
+    let damaged: Vec<bool> = batch.frames.iter().map(|frame| is_damaged(batch.frame_bytes(frame))).collect();
+    assert_eq!(damaged, [false, true]);
+    assert!(batch.frames.iter().all(|frame| batch.frame_bytes(frame)[12..16] == [192, 0, 2, 1]));
 }

@@ -1,7 +1,7 @@
 //! A question by UDP, with all answers to it.
 
 use std::io::{self, IoSliceMut};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::os::fd::AsRawFd as _;
 use std::time::{Duration, Instant};
 
@@ -14,6 +14,7 @@ use super::message::{query, read};
 use super::{Exchange, MESSAGE_BYTES_MAX, Patience, Reply};
 use daylight_verdict::ooni::Failure;
 
+use crate::evidence::{self, Transport};
 use crate::failure;
 use crate::net::options;
 
@@ -90,8 +91,8 @@ async fn collect(exchange: &mut Exchange, to: SocketAddr, patience: Patience) ->
 }
 
 async fn open(to: SocketAddr) -> io::Result<UdpSocket> {
-    let any: IpAddr = if to.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
-    let socket = UdpSocket::bind((any, 0)).await?;
+    let socket = UdpSocket::bind(evidence::any(to)).await?;
+    evidence::is_own(Transport::Udp, socket.local_addr());
     // Connected, so that ICMP errors are told.
     socket.connect(to).await?;
     if to.is_ipv4() {
@@ -127,6 +128,8 @@ async fn receive(socket: &UdpSocket, buffer: &mut [u8]) -> io::Result<(usize, Op
 
 #[cfg(test)]
 mod tests {
+    use std::net::IpAddr;
+
     use super::*;
     use crate::dns::{RecordType, Resolver, answer};
 

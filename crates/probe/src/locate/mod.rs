@@ -1,7 +1,8 @@
 //! Where on the path it happens: probes that don't get far enough, with the control's name and with the target's.
 //!
-//! [`place`](place()) reasons, and is tested with tables; `probe` sends. Two tiers of privilege are here, neither of which
-//! needs any: a plain socket, and the error queue, which names the routers.
+//! [`place`](place()) reasons, and is tested with tables; `probe` sends. There are three tiers of privilege. Two need none: a plain
+//! socket, and the error queue, which names the routers. Where the probe hears its own packets ([`evidence`]), the TTL
+//! that an answer came with is known too, and with it an injector that copies the TTL of the packet it answers.
 
 mod place;
 mod probe;
@@ -15,15 +16,18 @@ use daylight_verdict::record::Method;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection};
 
-pub use place::{Place, Reply, Seen, place};
+pub use place::{Place, Reply, Seen, copier, place, place_of_copier};
 
 use self::probe::Hop;
+use crate::evidence::{self, Book};
 use crate::http;
 use crate::measure::clock_ms;
 use crate::plan::{Scheme, Target};
 use crate::settings::Settings;
 use crate::tls::{Roots, recorder};
 
+/// With this, a packet goes the whole way.
+const FULL: u8 = 64;
 /// Nothing is further away.
 const HOPS_MAX: u8 = 30;
 /// What is silent is asked again this often: losses are no box.
@@ -48,29 +52,47 @@ pub async fn locate(target: &Target, addresses: &[IpAddr], settings: &Settings, 
     let step = if target.scheme() == Scheme::Http { TraceStep::Http } else { TraceStep::Tls };
     let connect = settings.waits.connect;
     // Blocking sockets: what matters here are errors of single packets, which only they tell in order.
-    let work = tokio::task::spawn_blocking(move || search(to, step, &own, &control, connect));
+    let book = evidence::book();
+    let work =
+        tokio::task::spawn_blocking(move || search(to, step, &own, &control, connect, book.as_deref()));
     work.await.ok().flatten().into_iter().collect()
 }
 
-fn search(to: SocketAddr, step: TraceStep, own: &[u8], innocuous: &[u8], connect: Duration) -> Option<Trace> {
-    let send = |payload: &[u8], ttl| probe::send(to, payload, ttl, connect, WAIT).ok();
+fn search(
+    to: SocketAddr,
+    step: TraceStep,
+    own: &[u8],
+    innocuous: &[u8],
+    connect: Duration,
+    book: Option<&Book>,
+) -> Option<Trace> {
+    let send = |payload: &[u8], ttl| probe::send(to, payload, ttl, connect, WAIT, book).ok();
     // With the whole way to go: if both names fare the same, there is nothing to search for.
-    let (full, plain) = (send(innocuous, 64)?, send(own, 64)?);
+    let (full, plain) = (send(innocuous, FULL)?, send(own, FULL)?);
     if full.reply == plain.reply {
         return None;
     }
+    let copier = (plain.reply_ttl.is_some() && plain.reply.ends())
+        .then(|| copier(&[Some(plain), send(own, FULL - 3), send(own, FULL - 7)]))
+        .flatten();
     let routers = routers(to);
     let mut rounds = Vec::new();
     for _ in 0..ROUNDS {
         let control = sweep(innocuous, HOPS_MAX, &send);
         let of_hops = control.iter().find(|seen| seen.reply.ends()).map_or(HOPS_MAX, |seen| seen.ttl);
         let target = sweep(own, of_hops.saturating_add(PAST).min(HOPS_MAX), &send);
-        rounds.push((place(&target, &control), target, control));
+        let found = match copier {
+            Some(hop) => Some(place_of_copier(hop, &target, &control)),
+            None => place(&target, &control),
+        };
+        rounds.push((found, target, control));
     }
     let agreeing = |found: &Option<Place>| rounds.iter().filter(|(other, ..)| other == found).count();
     let (found, target, control) =
         rounds.iter().max_by_key(|(found, ..)| (found.is_some(), agreeing(found)))?;
-    let method = if routers.iter().any(|hop| matches!(hop, Hop::Router(..))) {
+    let method = if book.is_some() {
+        Method::Raw
+    } else if routers.iter().any(|hop| matches!(hop, Hop::Router(..))) {
         Method::ErrorQueue
     } else {
         Method::PlainSocket

@@ -124,6 +124,43 @@ fn copied(stop: &Seen, of_hops: u8) -> Option<Place> {
     })
 }
 
+/// The hop of an injector that copies the TTL of the packet it answers. `None` if this is none.
+///
+/// It is recognised by probes that go the whole way with three TTLs or more: what is missing of the TTL when the answer
+/// arrives is always the same. To a box at hop h, h − 1 routers have taken one each, and they take another each from its answer:
+/// so 2 (h − 1) are missing, if both ways are equally long. A box that copies what it has itself taken one from seems half a hop
+/// further.
+#[must_use]
+pub fn copier(probes: &[Option<Seen>]) -> Option<u8> {
+    const PROBES_MIN: usize = 3;
+    let mut missing = None;
+    let mut ttls = Vec::new();
+    for seen in probes.iter().flatten() {
+        let left = seen.ttl.checked_sub(seen.reply_ttl.filter(|_| seen.reply.ends())?)?;
+        if *missing.get_or_insert(left) != left {
+            return None;
+        }
+        ttls.push(seen.ttl);
+    }
+    ttls.sort_unstable();
+    ttls.dedup();
+    (ttls.len() >= PROBES_MIN).then_some(missing? / 2 + 1)
+}
+
+/// Where an injector stands that was recognised as a [`copier`](copier()): beside the path if beyond its hop the target's name
+/// still gets what the control's gets.
+#[must_use]
+pub fn place_of_copier(hop: u8, target: &[Seen], control: &[Seen]) -> Place {
+    let of_hops = control.iter().find(|seen| seen.reply.ends()).map(|seen| seen.ttl);
+    let goes_on = target.iter().any(|seen| {
+        seen.ttl >= hop
+            && seen.reply != Reply::Silence
+            && control.iter().any(|other| other.ttl == seen.ttl && other.reply == seen.reply)
+    });
+    let position = if goes_on { Position::OnPath } else { Position::InPath };
+    Place { hop: hop.min(of_hops.unwrap_or(hop)), of_hops, position, ttl_copied: true }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -189,6 +226,29 @@ mod tests {
             (place.hop, place.of_hops, place.position, place.ttl_copied),
             (17, Some(17), Position::OnPath, true)
         );
+    }
+
+    #[test]
+    fn a_copier_is_recognised_by_three_probes() {
+        let probe = |ttl, reply_ttl| Some(Seen { ttl, reply: Reply::Reset, exceeded_too: false, reply_ttl });
+        assert_eq!(copier(&[probe(64, Some(64)), probe(61, Some(61)), probe(57, Some(57))]), Some(1));
+        assert_eq!(copier(&[probe(64, Some(56)), probe(61, Some(53)), probe(57, Some(49))]), Some(5));
+        // One's own TTL, a random one, one that can't be seen, too few.
+        assert_eq!(copier(&[probe(64, Some(60)), probe(61, Some(60)), probe(57, Some(60))]), None);
+        assert_eq!(copier(&[probe(64, Some(60)), probe(61, Some(57)), probe(57, Some(91))]), None);
+        assert_eq!(copier(&[probe(64, None), probe(61, None), probe(57, None)]), None);
+        assert_eq!(copier(&[probe(64, Some(56)), probe(61, Some(53)), None]), None);
+        let silent = Some(Seen { ttl: 57, reply: Reply::Silence, exceeded_too: false, reply_ttl: None });
+        assert_eq!(copier(&[probe(64, Some(56)), probe(61, Some(53)), silent]), None);
+
+        let at = |hop, target: &str| {
+            let found = place_of_copier(hop, &seen(target), &seen("eeeea"));
+            assert!(found.ttl_copied && found.of_hops == Some(5));
+            (found.hop, found.position)
+        };
+        assert_eq!(at(3, "ee....."), (3, Position::InPath));
+        assert_eq!(at(3, "eeeea"), (3, Position::OnPath));
+        assert_eq!(at(9, "eeeea"), (5, Position::InPath));
     }
 
     #[test]

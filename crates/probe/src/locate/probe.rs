@@ -15,6 +15,7 @@ use nix::sys::socket::{ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, 
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use super::place::{Reply, Seen};
+use crate::evidence::{self, Book, Transport};
 
 /// After a router's message, an injected packet is waited for this long.
 const AFTERMATH: Duration = Duration::from_millis(400);
@@ -35,7 +36,7 @@ fn limit(socket: &Socket, to: SocketAddr, ttl: u8) -> io::Result<()> {
     if to.is_ipv4() { socket.set_ttl_v4(ttl.into()) } else { socket.set_unicast_hops_v6(ttl.into()) }
 }
 
-/// Sends a payload with a limited TTL on a fresh connection, and says what came.
+/// Sends a payload with a limited TTL on a fresh connection, and says what came; with a book, also with which TTL.
 ///
 /// # Errors
 /// If there is no connection.
@@ -45,8 +46,15 @@ pub(super) fn send(
     ttl: u8,
     connect: Duration,
     wait: Duration,
+    book: Option<&Book>,
 ) -> io::Result<Seen> {
     let socket = socket(to)?;
+    let mut port = None;
+    if let Some(book) = book {
+        socket.bind(&evidence::any(to).into())?;
+        port = socket.local_addr()?.as_socket().map(|local| local.port());
+        port.inspect(|port| book.own(Transport::Tcp, *port));
+    }
     socket.connect_timeout(&to.into(), connect)?;
     limit(&socket, to, ttl)?;
     let mut stream = TcpStream::from(socket);
@@ -77,6 +85,11 @@ pub(super) fn send(
             },
         };
         break;
+    }
+    if let (Some(book), Some(port)) = (book, port)
+        && seen.reply.ends()
+    {
+        seen.reply_ttl = book.last_ttl(to, port);
     }
     // Else the kernel would go on for a quarter of an hour to send what can't arrive, and the server would wait.
     let socket = SockRef::from(&stream);

@@ -13,6 +13,7 @@ mod write;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use daylight_verdict::extras::{
@@ -29,6 +30,7 @@ use self::visit::Visit;
 use crate::all;
 use crate::control::{Helpers, Source};
 use crate::dns::{self, RecordType};
+use crate::evidence::{self, Packet, Recorder};
 use crate::http::{self, Request};
 use crate::jar::Jar;
 use crate::net::connect;
@@ -56,6 +58,8 @@ pub struct Shared {
     pub helpers: Helpers,
     /// When the run began.
     pub started: Timestamp,
+    /// What hears the probe's own packets, where it may.
+    pub recorder: Option<Arc<Recorder>>,
     /// The program's version.
     pub version: String,
     /// What is to be said of the run in each measurement.
@@ -69,6 +73,8 @@ pub struct Measured {
     pub measurement: Measurement,
     /// The probe's own addresses, as far as they were seen.
     pub own: Vec<IpAddr>,
+    /// The packets of connections in which something is not the server's.
+    pub evidence: Vec<Packet>,
 }
 
 /// Looks the control's addresses up, if none are given: with the resolvers, so that one who lies can't give them all. Its
@@ -104,9 +110,11 @@ pub async fn measure(item: &Item, shared: &Shared) -> Measured {
     let began = Timestamp::now();
     let clock = Clock(Instant::now());
     let mut work = Work::new(item, shared, clock);
-    work.run().await;
+    let book = shared.recorder.as_ref().map(|recorder| recorder.open_book());
+    evidence::into_book(book, work.run()).await;
     let runtime = clock.0.elapsed();
-    Measured { measurement: write::measurement(item, shared, began, runtime, work.keys), own: work.own }
+    let measurement = write::measurement(item, shared, began, runtime, work.keys);
+    Measured { measurement, own: work.own, evidence: work.evidence }
 }
 
 struct Work<'a> {
@@ -117,6 +125,7 @@ struct Work<'a> {
     extras: Extras,
     transaction: i64,
     own: Vec<IpAddr>,
+    evidence: Vec<Packet>,
 }
 
 impl<'a> Work<'a> {
@@ -131,7 +140,16 @@ impl<'a> Work<'a> {
         let category = item.category.clone();
         let extras = Extras { version: EXTRAS_VERSION, category, group, ..Extras::default() };
         let keys = TestKeys { agent: Some("redirect".to_owned()), ..TestKeys::default() };
-        Self { target: &item.target, shared, clock, keys, extras, transaction: 0, own: Vec::new() }
+        Self {
+            target: &item.target,
+            shared,
+            clock,
+            keys,
+            extras,
+            transaction: 0,
+            own: Vec::new(),
+            evidence: Vec::new(),
+        }
     }
 
     fn settings(&self) -> &'a Settings {
@@ -194,7 +212,22 @@ impl<'a> Work<'a> {
         }
         let after = visit_control(&settings.control, When::After, settings, roots).await;
         self.extras.controls.extend(after);
+        self.look_at_packets().await;
         self.keys.x_daylight = Some(Box::new(std::mem::take(&mut self.extras)));
+    }
+
+    /// Which of the packets that were heard are not the servers'.
+    async fn look_at_packets(&mut self) {
+        let Some(book) = evidence::book() else { return };
+        let kept = book.take().await;
+        let mut own: Vec<IpAddr> = kept.iter().map(|packet| packet.own.to_canonical()).collect();
+        own.sort_unstable();
+        own.dedup();
+        own.retain(|address| !self.own.contains(address));
+        self.own.extend(own);
+        let found = evidence::find(kept);
+        self.extras.injected = found.injected;
+        self.evidence = found.packets;
     }
 
     fn write_names(&mut self, names: &Names, depth: usize) {

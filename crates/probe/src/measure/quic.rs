@@ -1,6 +1,6 @@
 //! QUIC: a handshake with this and that name, and a packet that any QUIC server answers, whatever the name.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,6 +11,7 @@ use rustls::ClientConfig;
 use tokio::net::UdpSocket;
 
 use super::clock::ms;
+use crate::evidence::{self, Transport};
 use crate::failure;
 use crate::tls::{Roots, recorder};
 
@@ -57,11 +58,6 @@ pub(crate) async fn attempt(what: &Attempt<'_>, roots: &Roots, timeout: Duration
     cells
 }
 
-fn any(to: SocketAddr) -> SocketAddr {
-    let ip: IpAddr = if to.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
-    (ip, 0).into()
-}
-
 async fn handshake(what: &Attempt<'_>, roots: &Roots, timeout: Duration) -> Result<(), Failure> {
     let recorder = recorder(roots, what.server_name)?;
     let mut config = ClientConfig::builder_with_provider(Arc::clone(roots.provider()))
@@ -72,7 +68,9 @@ async fn handshake(what: &Attempt<'_>, roots: &Roots, timeout: Duration) -> Resu
         .with_no_client_auth();
     config.alpn_protocols = vec![b"h3".to_vec()];
     let config = QuicClientConfig::try_from(config).map_err(failure::unknown)?;
-    let mut endpoint = quinn::Endpoint::client(any(what.to)).map_err(|error| failure::of_io(&error))?;
+    let mut endpoint =
+        quinn::Endpoint::client(evidence::any(what.to)).map_err(|error| failure::of_io(&error))?;
+    evidence::is_own(Transport::Udp, endpoint.local_addr());
     endpoint.set_default_client_config(quinn::ClientConfig::new(Arc::new(config)));
     let connecting = endpoint.connect(what.to, what.server_name).map_err(failure::unknown)?;
     let outcome = match tokio::time::timeout(timeout, connecting).await {
@@ -91,7 +89,8 @@ async fn handshake(what: &Attempt<'_>, roots: &Roots, timeout: Duration) -> Resu
 /// RFC 9000 §6: a server answers an unknown version with those it knows.
 async fn version_negotiation(to: SocketAddr, timeout: Duration) -> Result<(), Failure> {
     let io = |error: std::io::Error| failure::of_io(&error);
-    let socket = UdpSocket::bind(any(to)).await.map_err(io)?;
+    let socket = UdpSocket::bind(evidence::any(to)).await.map_err(io)?;
+    evidence::is_own(Transport::Udp, socket.local_addr());
     socket.connect(to).await.map_err(io)?;
     let id: [u8; 8] = rand::random();
     let ping = ping(id);

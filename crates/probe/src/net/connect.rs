@@ -9,6 +9,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use super::{TcpInfo, tcp_info};
 use daylight_verdict::ooni::Failure;
 
+use crate::evidence::{self, Transport};
 use crate::failure;
 
 /// How a connection attempt ended.
@@ -70,6 +71,11 @@ async fn dial(to: SocketAddr) -> io::Result<TcpStream> {
     };
     // What is written goes out as it was written: a ClientHello that was cut in two arrives in two.
     socket.set_nodelay(true)?;
+    if evidence::book().is_some() {
+        // The port is known before anything is sent from it, so that the SYN and its answer are heard.
+        socket.bind(evidence::any(to))?;
+        evidence::is_own(Transport::Tcp, socket.local_addr());
+    }
     socket.connect(to).await
 }
 

@@ -26,6 +26,7 @@ fn options(world: &World, urls: &[String]) -> Options {
         settings,
         roots: world.roots.clone(),
         helpers: Helpers::default(),
+        packets: false,
         version: "0".to_owned(),
     }
 }

@@ -125,6 +125,7 @@ impl World {
             settings: self.settings.clone(),
             roots: self.roots.clone(),
             helpers: Helpers { fronts: fronts.into_iter().collect(), packs: Vec::new() },
+            recorder: None,
             started: "2026-11-23T12:00:00Z".parse().unwrap(),
             version: "0".to_owned(),
             annotations: Default::default(),

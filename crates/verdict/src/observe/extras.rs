@@ -1,8 +1,8 @@
 //! Observations of what we measure beyond OONI.
 
 use crate::extras::{
-    AddressKind, ControlVisit, Extras, NameKind, QueryKind, QuicCell, QuicKind, ResolverKind, ThrottlingPair,
-    TlsCell,
+    AddressKind, ControlVisit, Extras, InjectedPacket, NameKind, QueryKind, QuicCell, QuicKind, ResolverKind,
+    ThrottlingPair, TlsCell, TraceStep,
 };
 use crate::field::{Field, Observation, Value};
 use crate::ooni::Failure;
@@ -10,7 +10,7 @@ use crate::ooni::Failure;
 /// A tenth of the control's rate or less is throttling; OONI's dd-007 calls that extreme.
 const SLOW: f64 = 0.1;
 
-pub(super) fn observe(extras: &Extras, steps: &mut Vec<Observation>) {
+pub(super) fn observe(extras: &Extras, target: &str, steps: &mut Vec<Observation>) {
     steps.extend(extras.dns.iter().enumerate().map(|(at, _)| reply(extras, at)));
     if !extras.tls_matrix.is_empty() {
         steps.push(matrix(&extras.tls_matrix));
@@ -21,6 +21,28 @@ pub(super) fn observe(extras: &Extras, steps: &mut Vec<Observation>) {
     if !extras.throttling.is_empty() {
         steps.push(pairs(&extras.throttling));
     }
+    steps.extend(extras.injected.iter().enumerate().map(|(at, one)| packet(at, one, target)));
+}
+
+/// A packet that came in a server's name.
+fn packet(at: usize, packet: &InjectedPacket, target: &str) -> Observation {
+    let mut seen = Observation::at(format!("x_daylight.injected[{at}]"));
+    let step = match packet.step {
+        TraceStep::Dns => "dns",
+        TraceStep::Tcp => "tcp",
+        TraceStep::Tls => "tls",
+        TraceStep::Http => "http",
+        TraceStep::Quic => "quic",
+    };
+    seen.set(Field::PacketStep, step);
+    seen.set(Field::PacketKind, packet.kind.as_str());
+    seen.set(Field::PacketInjected, packet.verdict == "injected");
+    let same = |name: &str| name.trim_end_matches('.').eq_ignore_ascii_case(target.trim_end_matches('.'));
+    seen.set(Field::PacketTarget, packet.name.as_deref().is_some_and(same));
+    seen.set(Field::PacketReset, matches!(packet.kind.as_str(), "rst" | "rst-ack"));
+    seen.set(Field::PacketPage, matches!(packet.kind.as_str(), "data" | "fin-data"));
+    seen.set(Field::PacketTells, packet.tells.join(" ").as_str());
+    seen
 }
 
 /// What the extras tell of the whole visit.

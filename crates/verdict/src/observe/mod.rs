@@ -36,7 +36,7 @@ pub(crate) fn observe(measurement: &Measurement, fingerprints: &Fingerprints) ->
     steps.extend((0..keys.tls_handshakes.len()).filter_map(|at| visit.handshake(at)));
     steps.extend(keys.requests.iter().enumerate().map(|(at, http)| visit.request(at, http, fingerprints)));
     if let Some(own) = &keys.x_daylight {
-        extras::observe(own, &mut steps);
+        extras::observe(own, visit.target, &mut steps);
     }
     Observed { visit: visit.summary(&steps), steps }
 }
@@ -44,6 +44,8 @@ pub(crate) fn observe(measurement: &Measurement, fingerprints: &Fingerprints) ->
 /// What is known of a visit before its steps are looked at.
 struct Visit<'m> {
     keys: &'m TestKeys,
+    /// The target's name.
+    target: &'m str,
     /// The name that the control resolved, and what it saw.
     control: Option<(&'m str, &'m Control)>,
     is_literal: bool,
@@ -81,6 +83,7 @@ impl<'m> Visit<'m> {
         let completed = keys.tls_handshakes.iter().filter(|tls| tls.failure.is_none() && !tls.no_tls_verify);
         Self {
             keys,
+            target: name,
             control,
             is_literal: name.parse::<IpAddr>().is_ok(),
             system: keys.queries.iter().filter(|query| is_system(query)).flat_map(addresses).collect(),
