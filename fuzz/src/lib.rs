@@ -20,6 +20,7 @@ mod incident;
 mod indicators;
 mod input;
 mod nfqueue;
+mod packets;
 mod parsers;
 mod plain;
 mod policy;
@@ -63,6 +64,7 @@ pub const TARGETS: &[Target] = &[
     ("identity", |data| parsers::run(Family::Identity, data)),
     ("indicators", indicators::run),
     ("industrial", |data| parsers::run(Family::Industrial, data)),
+    ("injectors", packets::signatures),
     ("mail", |data| parsers::run(Family::Mail, data)),
     ("measurements", verdict::measurements),
     ("media", |data| parsers::run(Family::Media, data)),
@@ -71,6 +73,7 @@ pub const TARGETS: &[Target] = &[
     ("network", |data| parsers::run(Family::Network, data)),
     ("nfqueue", nfqueue::run),
     ("p2p", |data| parsers::run(Family::P2p, data)),
+    ("packets", packets::packets),
     ("plain", plain::run),
     ("plugin-options", tunnel::options),
     ("policy", policy::run),

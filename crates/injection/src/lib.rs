@@ -20,6 +20,8 @@ mod dns;
 mod finding;
 mod name;
 mod packet;
+#[cfg(test)]
+mod reference;
 mod signature;
 mod tcp;
 mod tell;

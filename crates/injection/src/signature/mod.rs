@@ -144,6 +144,17 @@ impl Signatures {
         self.all.is_empty()
     }
 
+    /// What a table of them holds: id, vendor, class, features, source.
+    #[cfg(test)]
+    pub(crate) fn rows(&self) -> Vec<[String; 5]> {
+        let row = |one: &Signature| {
+            let features: Vec<String> = one.features.iter().map(|feature| format!("`{feature}`")).collect();
+            let vendor = one.vendor.clone().unwrap_or_default();
+            [format!("`{}`", one.id), vendor, one.class.clone(), features.join(" "), one.source.clone()]
+        };
+        self.all.iter().map(row).collect()
+    }
+
     /// Those that these packets of one connection fit, each with the features that do, and with which packets.
     pub(crate) fn matches(&self, packets: &[Specimen]) -> Vec<(SignatureMatch, Vec<usize>)> {
         self.all

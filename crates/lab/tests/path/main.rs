@@ -2,6 +2,7 @@
 //! skipped. Run with `--nocapture` for the figures.
 #![allow(clippy::unwrap_used)] // the helpers are tests too
 
+mod evidence;
 mod line;
 mod net;
 mod packets;
