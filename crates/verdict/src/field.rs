@@ -33,6 +33,7 @@ fields! {
     ResolverWorks "visit.resolver_works" Bool "the system's resolver resolves a name that is never blocked",
     Wildcard "visit.wildcard" Bool "the system's resolver has an address for a name made up at random",
     ElsewhereResolves "visit.other_resolver" Bool "another resolver, asked from here, agrees with the control",
+    InjectedReset "visit.injected_reset" Bool "a reset in the server's name, in a handshake with the target's name, is not the server's: no one harmless cause explains what speaks against it",
     DnsResolver "dns.resolver" Str "what was asked: `system`, `udp`, `tcp`, `dot`, `doh`, `non-resolver`",
     DnsQuery "dns.query" Str "what was asked for: `target`, `control`, `random`",
     DnsFailure "dns.failure" Str "why it failed, in OONI's words",

@@ -14,7 +14,7 @@ use daylight_probe::helper::{self, Limits, Policy, Tls};
 use daylight_probe::plan::{Plan, Services};
 use daylight_probe::settings::Settings;
 use daylight_probe::tls::Roots;
-use daylight_probe::{Event, Options, consent, plan_of};
+use daylight_probe::{Event, Options, consent, evidence, plan_of};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::args::{Helper, Pack, Run};
@@ -58,7 +58,8 @@ pub(super) fn run(args: &Run) -> Result<ExitCode> {
         args.output.display(),
     );
     if summary.packets > 0 {
-        let capture = args.output.with_extension("pcapng");
+        let capture = evidence::File::beside(&args.output);
+        let capture = capture.path();
         let _ = writeln!(
             io::stderr(),
             "Connections with packets that are not the server's: {}\nWhich, and why: daylight probe packets {}",

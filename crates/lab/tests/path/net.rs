@@ -188,6 +188,11 @@ impl Net {
                 "2",
                 "-subj",
                 "/CN=true.example",
+                "-addext",
+                "subjectAltName=DNS:true.example,DNS:fine.example",
+                // So that whoever trusts it can check it: what may issue is not taken for a server's.
+                "-addext",
+                "basicConstraints=critical,CA:FALSE",
                 "-keyout",
                 &key,
                 "-out",

@@ -36,17 +36,16 @@ fn packet(at: usize, packet: &InjectedPacket, target: &str) -> Observation {
     };
     seen.set(Field::PacketStep, step);
     seen.set(Field::PacketKind, packet.kind.as_str());
-    seen.set(Field::PacketInjected, packet.verdict == "injected");
-    let same = |name: &str| name.trim_end_matches('.').eq_ignore_ascii_case(target.trim_end_matches('.'));
-    seen.set(Field::PacketTarget, packet.name.as_deref().is_some_and(same));
-    seen.set(Field::PacketReset, matches!(packet.kind.as_str(), "rst" | "rst-ack"));
+    seen.set(Field::PacketInjected, is_injected(packet));
+    seen.set(Field::PacketTarget, is_for(packet, target));
+    seen.set(Field::PacketReset, is_reset(packet));
     seen.set(Field::PacketPage, matches!(packet.kind.as_str(), "data" | "fin-data"));
     seen.set(Field::PacketTells, packet.tells.join(" ").as_str());
     seen
 }
 
 /// What the extras tell of the whole visit.
-pub(super) fn summarise(extras: &Extras, seen: &mut Observation) {
+pub(super) fn summarise(extras: &Extras, target: &str, seen: &mut Observation) {
     let visits = &extras.controls;
     seen.set(Field::NetworkDown, !visits.is_empty() && visits.iter().all(|visit| visit.failure.is_some()));
     let is_portal = |visit: &ControlVisit| visit.failure.is_none() && !visit.as_expected;
@@ -59,6 +58,24 @@ pub(super) fn summarise(extras: &Extras, seen: &mut Observation) {
     seen.set(Field::ResolverBroken, asked && !has_answer(QueryKind::Control));
     seen.set(Field::ResolverWorks, has_answer(QueryKind::Control));
     seen.set(Field::Wildcard, has_answer(QueryKind::Random));
+    let is_foreign = |packet: &InjectedPacket| {
+        packet.step == TraceStep::Tls && is_injected(packet) && is_reset(packet) && is_for(packet, target)
+    };
+    seen.set(Field::InjectedReset, extras.injected.iter().any(is_foreign));
+}
+
+fn is_injected(packet: &InjectedPacket) -> bool {
+    packet.verdict == "injected"
+}
+
+fn is_reset(packet: &InjectedPacket) -> bool {
+    matches!(packet.kind.as_str(), "rst" | "rst-ack")
+}
+
+/// Whether the connection was for this name.
+fn is_for(packet: &InjectedPacket, target: &str) -> bool {
+    let same = |name: &str| name.trim_end_matches('.').eq_ignore_ascii_case(target.trim_end_matches('.'));
+    packet.name.as_deref().is_some_and(same)
 }
 
 fn reply(extras: &Extras, at: usize) -> Observation {

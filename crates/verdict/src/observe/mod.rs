@@ -318,7 +318,7 @@ impl<'m> Visit<'m> {
         });
         seen.set(Field::ElsewhereResolves, agrees);
         if let Some(own) = &self.keys.x_daylight {
-            extras::summarise(own, &mut seen);
+            extras::summarise(own, self.target, &mut seen);
         }
         seen
     }
