@@ -139,7 +139,7 @@ impl Analysis {
                     None => continue,
                 },
             };
-            let norm = Norm { ttl: seen.ttl, number: seen.number, what };
+            let norm = Norm { ttl: seen.ttl, of_data: None, number: seen.number, what };
             all.entry(service(connection))
                 .and_modify(|known| *known = known.filter(|known| known.fits(seen.ttl)))
                 .or_insert(Some(norm));
@@ -169,7 +169,7 @@ fn look(connection: &Connection, other: Option<&Norm>, signatures: &Signatures) 
     let packets: Vec<Foreign> = looked
         .into_iter()
         .filter_map(|one| {
-            let verdict = judge(&one.tells)?;
+            let verdict = judge(connection, &one)?;
             Some(foreign(connection, connection.packets.get(one.at)?, one, verdict))
         })
         .collect();
@@ -204,7 +204,7 @@ fn by_signature(
 ) -> Vec<SignatureMatch> {
     let (mut resets, mut suspects, mut groups, mut pages) = (Vec::new(), Vec::new(), Vec::new(), 0);
     for (n, one) in looked.iter().enumerate() {
-        let is_suspect = judge(&one.tells).is_some();
+        let is_suspect = judge(connection, one).is_some();
         let is_page = matches!(one.kind, Kind::Data | Kind::FinData);
         pages += usize::from(is_page);
         if one.kind.is_reset() {
@@ -257,14 +257,26 @@ fn specimen(connection: &Connection, one: &Looked) -> Option<Specimen> {
 }
 
 /// What tells come to: injected if no one harmless cause explains all of them.
-fn judge(tells: &[Told]) -> Option<Verdict> {
-    let mut strong = tells.iter().filter(|told| !told.tell.is_weak());
+fn judge(connection: &Connection, one: &Looked) -> Option<Verdict> {
+    if is_ordinary(connection, one.kind) && !one.tells.iter().any(|told| told.tell.doubts_data()) {
+        return None;
+    }
+    let mut strong = one.tells.iter().filter(|told| !told.tell.is_weak());
     let first = strong.next()?;
     let mut common = first.benign.clone();
     for told in strong {
         common.retain(|cause| told.benign.contains(cause));
     }
     Some(if common.is_empty() { Verdict::Injected } else { Verdict::Suspect })
+}
+
+/// Whether a packet is as most are: data, and ends. A page that is all that ever comes is not.
+fn is_ordinary(connection: &Connection, kind: Kind) -> bool {
+    match kind {
+        Kind::Data | Kind::FinAck => true,
+        Kind::FinData => connection.of_server().filter(|seen| seen.payload_len > 0).count() > 1,
+        Kind::Rst | Kind::RstAck | Kind::SynAck | Kind::DnsAnswer => false,
+    }
 }
 
 fn foreign(connection: &Connection, seen: &Seen, looked: Looked, verdict: Verdict) -> Foreign {

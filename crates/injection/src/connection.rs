@@ -12,6 +12,8 @@ use crate::packet::{Seen, is_after};
 const EARLY_MAX: usize = 48;
 /// Later ones if they open, end or reset it, or come after a reset: no more than this in all.
 const KEPT_MAX: usize = 128;
+/// A TTL that so many packets with data have in common is the server's too: some have their SYN answered by another box.
+const SHARED_TTL_MIN: usize = 6;
 /// TTLs that differ by no more than this are the same: equal paths differ by a hop.
 pub(crate) const TTL_NOISE: u8 = 1;
 
@@ -19,6 +21,8 @@ pub(crate) const TTL_NOISE: u8 = 1;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Norm {
     pub(crate) ttl: u8,
+    /// The TTL of most of its data, if that is another.
+    pub(crate) of_data: Option<u8>,
     pub(crate) number: u64,
     /// What the packet is, for people.
     pub(crate) what: &'static str,
@@ -26,7 +30,8 @@ pub(crate) struct Norm {
 
 impl Norm {
     pub(crate) fn fits(&self, ttl: u8) -> bool {
-        self.ttl.abs_diff(ttl) <= TTL_NOISE
+        let is_near = |known: u8| known.abs_diff(ttl) <= TTL_NOISE;
+        is_near(self.ttl) || self.of_data.is_some_and(is_near)
     }
 }
 
@@ -70,7 +75,8 @@ impl Connection {
 
     /// Whether a packet begins another connection between the same ports.
     pub(crate) fn is_over_with(&self, next: &Seen) -> bool {
-        next.opens() && self.is_client(next) && self.opened_at.is_some_and(|seq| seq != next.tcp.seq)
+        let answered = || self.accepted().is_some_and(|seen| seen.tcp.ack == next.tcp.seq.wrapping_add(1));
+        next.opens() && self.is_client(next) && self.opened_at != Some(next.tcp.seq) && !answered()
     }
 
     /// Takes a packet in; says whether it was kept.
@@ -146,21 +152,35 @@ impl Connection {
         self.packets.iter().filter(|seen| !self.is_client(seen))
     }
 
-    /// The SYN/ACK.
+    /// The SYN/ACK: of several, the one that the client has acknowledged.
     pub(crate) fn accepted(&self) -> Option<&Seen> {
-        self.of_server().find(|seen| seen.accepts())
+        let all = || self.of_server().filter(|seen| seen.accepts());
+        let first = all().next()?;
+        let is_taken = |seen: &&Seen| {
+            let next = seen.tcp.seq.wrapping_add(1);
+            self.of_client().any(|own| own.has(TcpHeader::ACK) && own.tcp.ack == next)
+        };
+        Some(if all().nth(1).is_some() { all().find(is_taken).unwrap_or(first) } else { first })
     }
 
     /// The packet that the server is known by, within this connection: its SYN/ACK, or of those that carry data or
     /// acknowledge, the first, if all have one TTL.
     pub(crate) fn norm(&self) -> Option<Norm> {
         if let Some(seen) = self.accepted() {
-            return Some(Norm { ttl: seen.ttl, number: seen.number, what: "SYN/ACK" });
+            let of_data = self.shared_ttl();
+            return Some(Norm { ttl: seen.ttl, of_data, number: seen.number, what: "SYN/ACK" });
         }
         let mut others = self.of_server().filter(|seen| !seen.is_udp && !seen.is_reset());
         let first = others.next()?;
-        let norm = Norm { ttl: first.ttl, number: first.number, what: "first packet" };
+        let norm = Norm { ttl: first.ttl, of_data: None, number: first.number, what: "first packet" };
         others.all(|seen| norm.fits(seen.ttl)).then_some(norm)
+    }
+
+    /// The TTL that many packets with data have in common.
+    fn shared_ttl(&self) -> Option<u8> {
+        let data = || self.of_server().filter(|seen| seen.payload_len > 0 && !seen.is_reset());
+        let count = |ttl: u8| data().filter(|seen| seen.ttl == ttl).count();
+        data().map(|seen| seen.ttl).max_by_key(|ttl| count(*ttl)).filter(|ttl| count(*ttl) >= SHARED_TTL_MIN)
     }
 
     /// The handshake's round trip, in nanoseconds.
@@ -171,6 +191,18 @@ impl Connection {
             .filter(|seen| seen.opens() && seen.ts_ns <= accepted.ts_ns && seen.number < accepted.number)
             .last()?;
         Some(accepted.ts_ns - syn.ts_ns)
+    }
+
+    /// The least time that was seen from a packet of the client's to what acknowledges it, before a packet: the handshake,
+    /// and whatever followed.
+    pub(crate) fn least_round_trip_ns(&self, before: &Seen) -> Option<i64> {
+        let acknowledged = self.of_server().filter(|seen| seen.number < before.number && !seen.is_reset());
+        let took = acknowledged.filter_map(|seen| {
+            let reason = self.answered_by(seen).filter(|reason| reason.payload_len > 0)?;
+            let answers = seen.has(TcpHeader::ACK) && is_after(seen.tcp.ack, reason.tcp.seq);
+            (answers && seen.ts_ns >= reason.ts_ns).then(|| seen.ts_ns - reason.ts_ns)
+        });
+        took.chain(self.round_trip_ns()).min()
     }
 
     /// Whether both ends agreed on timestamps (RFC 7323 §3.2).

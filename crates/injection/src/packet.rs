@@ -116,6 +116,11 @@ impl Seen {
         self.tcp.seq.wrapping_add(self.payload_len).wrapping_add(control)
     }
 
+    /// Where its data ends, and its FIN or RST stands.
+    pub(crate) fn data_end(&self) -> u32 {
+        self.tcp.seq.wrapping_add(self.payload_len).wrapping_add(u32::from(self.has(TcpHeader::SYN)))
+    }
+
     /// What kind of answer it is. `None` for a bare acknowledgement, and for datagrams.
     pub(crate) fn kind(&self) -> Option<Kind> {
         if self.is_udp {

@@ -55,7 +55,7 @@ tells! {
     SeqZero "seq-zero" [OwnBox] "A reset at sequence number 0 in a connection that is not there (RFC 9293 §3.5.3 has it for closed ports only).",
     ServerWentOn "server-went-on" [] "The server goes on in the connection that this packet, in its name, has ended.",
     Signature "signature" [Coincidence] "It has the features of known equipment, at least two that are independent of each other.",
-    TooFast "too-fast" [SlowStart] "It answers bytes that could not have reached the server yet, by the handshake's round trip.",
+    TooFast "too-fast" [SlowStart] "A reset answers bytes that could not have reached the server yet, by the connection's round trip.",
     TtlGap "ttl-gap" [OwnBox, PathChange] "Its TTL is not that of the server's other packets.",
 }
 
@@ -74,10 +74,24 @@ impl Tell {
         }
     }
 
-    /// True for what is so common that it makes no packet suspect: kept beside other tells only.
+    /// True for what is so common that it makes no packet suspect: kept beside other tells, and not counted.
     #[must_use]
     pub fn is_weak(self) -> bool {
-        self == Self::ResetWindow
+        matches!(self, Self::IpIdJump | Self::ResetWindow)
+    }
+
+    /// True for what says enough to doubt ordinary data and ordinary ends of connections. Large sites answer a SYN with one
+    /// machine and send the page from another, many hops away: there, fields of headers say nothing by themselves.
+    #[must_use]
+    pub fn doubts_data(self) -> bool {
+        matches!(
+            self,
+            Self::AnswersDisagree
+                | Self::BogonAnswer
+                | Self::ContentsDiffer
+                | Self::ServerWentOn
+                | Self::Signature
+        )
     }
 }
 

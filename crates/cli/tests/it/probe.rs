@@ -170,7 +170,7 @@ fn packets_that_are_not_the_servers() {
         "injected: 192.0.2.7:50000 → 203.0.113.80:80, http blocked.example",
         "       4  injected  rst        TTL 60  id 0x1234 --",
         "server-went-on: 28 bytes 20.0 ms later [#5]",
-        "equipment: Sandvine PacketLogic (packetlogic-egypt, kind=rst/rst-ack ip-id=0x1234",
+        "equipment: Sandvine PacketLogic (packetlogic-egypt, kind=rst/rst-ack",
         "0000  45 00 00 28 12 34 00 00 3c 06",
         "* 0008-0008  Time to Live           60",
     ] {

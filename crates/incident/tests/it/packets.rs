@@ -51,7 +51,10 @@ fn a_reset_from_elsewhere_shows_its_ttl_and_its_identification() {
     assert_eq!((found.frames, found.shown.len()), (3, 1));
     let shown = &found.shown[0];
     assert_eq!((shown.number, shown.title.as_str()), (3, "TCP 443 → 51234, RST ACK"));
-    assert_eq!(shown.marks[0], "odd, but that may be harmless: another path");
+    assert_eq!(
+        shown.marks[0],
+        "odd, but that may be harmless: a load balancer or firewall of the server's own; another path"
+    );
     assert_eq!(shown.marks[1], "ttl-gap: TTL 61, the SYN/ACK's 49");
     assert!(shown.marks[2].starts_with("as ip-id-13330: ") && shown.marks[2].contains("ip-id=0x3412"));
     assert_eq!((shown.marks.len(), shown.hot.as_slice()), (3, &["Time to Live", "Hop Limit"][..]));

@@ -1,6 +1,6 @@
 //! What holds for any packets.
 
-use daylight_injection::{Analysis, Signatures, Verdict};
+use daylight_injection::{Analysis, Kind, Signatures, Verdict};
 use daylight_packet::LinkType;
 use daylight_packet::build::{self, Stamp, Tcp};
 use proptest::prelude::*;
@@ -71,6 +71,8 @@ proptest! {
             for packet in &finding.packets {
                 let given = &packets[usize::try_from(packet.number).unwrap() - 1].0;
                 prop_assert!(given.starts_with(&packet.bytes) && !packet.bytes.is_empty());
+                let ordinary = matches!(packet.kind, Kind::Data | Kind::FinAck);
+                prop_assert!(!ordinary || packet.tells.iter().any(|told| told.tell.doubts_data()));
                 let strong = || packet.tells.iter().filter(|told| !told.tell.is_weak());
                 prop_assert!(strong().next().is_some());
                 let explains = |cause| strong().all(|told| told.benign.contains(cause));

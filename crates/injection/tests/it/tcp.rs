@@ -56,6 +56,25 @@ fn ordinary_connections() {
     assert_eq!(told(&nobody.report()), []);
 }
 
+/// A box that answers SYNs for the server, keep-alives with a byte of their own, and a first packet that was slow.
+#[test]
+fn oddities_that_many_servers_share() {
+    let mut talk = Talk::new(443);
+    talk.client(TcpHeader::SYN, b"");
+    let accept = Tcp { ttl: 57, ..talk.wait(90 * MS).server(TcpHeader::SYN | TcpHeader::ACK, b"") };
+    talk.put(&accept);
+    talk.next[1] += 1;
+    talk.client(TcpHeader::ACK, b"");
+    talk.hello(NAME);
+    for _ in 0..7 {
+        talk.wait(4 * MS).answer(DATA, b"certificates and more");
+    }
+    let alive =
+        Tcp { seq: talk.next[1] - 1, ip_id: 7015, ..talk.wait(ROUND_TRIP).server(TcpHeader::ACK, b"?") };
+    talk.put(&alive);
+    assert_eq!(told(&talk.report()), []);
+}
+
 /// A load balancer in front of the server explains all of this, so it is no injection.
 #[test]
 fn a_box_of_the_servers_own_is_suspect_at_most() {
