@@ -121,6 +121,11 @@ impl Connection {
         }
     }
 
+    /// Whether it is the SYN/ACK to this connection's SYN, and not to that of a later one that the capture lacks.
+    pub(crate) fn is_accepted_by(&self, seen: &Seen) -> bool {
+        seen.accepts() && self.opened_at.is_some_and(|seq| seen.tcp.ack == seq.wrapping_add(1))
+    }
+
     pub(crate) fn is_client(&self, seen: &Seen) -> bool {
         seen.from_low == self.client_low
     }

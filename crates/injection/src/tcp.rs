@@ -17,6 +17,8 @@ const FIRST_TTLS: [u8; 3] = [64, 128, 255];
 const ROUND_TRIP_NS_MIN: i64 = 4_000_000;
 /// Packets overtake one another by no more than this, or by half a round trip.
 const OVERTAKEN_NS: i64 = 3_000_000;
+/// A server goes on within this time; what comes later may be of another connection of which the capture lacks the SYN.
+const WENT_ON_NS_MAX: i64 = 10_000_000_000;
 /// What is sent for one reason comes within this time.
 const BURST_NS: i64 = 1_000_000_000;
 /// Copies come within this time.
@@ -215,7 +217,9 @@ impl<'a> Scene<'a> {
                 && !later.is_reset()
                 && norm.fits(later.ttl)
                 && later.ts_ns - seen.ts_ns > wait.max(OVERTAKEN_NS)
-                && (later.accepts() || later.payload_len > 0 && is_after(later.data_end(), end))
+                && later.ts_ns - seen.ts_ns <= WENT_ON_NS_MAX
+                && (self.connection.is_accepted_by(later)
+                    || later.payload_len > 0 && is_after(later.data_end(), end))
         });
         let later = later.filter(|_| ends)?;
         let what =
