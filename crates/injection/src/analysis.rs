@@ -290,7 +290,7 @@ fn foreign(connection: &Connection, seen: &Seen, looked: Looked, verdict: Verdic
         ip_id: seen.ip_id,
         dont_fragment: seen.dont_fragment,
         window: (!seen.is_udp).then_some(seen.tcp.window),
-        after_ms: reason.map(|reason| (seen.ts_ns - reason.ts_ns) as f64 / 1e6),
+        after_ms: reason.map(|reason| seen.since_ns(reason) as f64 / 1e6),
         tells: looked.tells,
         bytes: seen.bytes.clone(),
     }

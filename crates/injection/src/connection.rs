@@ -195,7 +195,7 @@ impl Connection {
             .of_client()
             .filter(|seen| seen.opens() && seen.ts_ns <= accepted.ts_ns && seen.number < accepted.number)
             .last()?;
-        Some(accepted.ts_ns - syn.ts_ns)
+        Some(accepted.since_ns(syn))
     }
 
     /// The least time that was seen from a packet of the client's to what acknowledges it, before a packet: the handshake,
@@ -205,7 +205,7 @@ impl Connection {
         let took = acknowledged.filter_map(|seen| {
             let reason = self.answered_by(seen).filter(|reason| reason.payload_len > 0)?;
             let answers = seen.has(TcpHeader::ACK) && is_after(seen.tcp.ack, reason.tcp.seq);
-            (answers && seen.ts_ns >= reason.ts_ns).then(|| seen.ts_ns - reason.ts_ns)
+            (answers && seen.ts_ns >= reason.ts_ns).then(|| seen.since_ns(reason))
         });
         took.chain(self.round_trip_ns()).min()
     }

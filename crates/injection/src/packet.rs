@@ -87,6 +87,16 @@ impl Seen {
         Some((packet.key, seen))
     }
 
+    /// How long after another one it came; negative if before it. Captures may say any time.
+    pub(crate) fn since_ns(&self, other: &Self) -> i64 {
+        self.ts_ns.saturating_sub(other.ts_ns)
+    }
+
+    /// How far apart they are in time.
+    pub(crate) fn apart_ns(&self, other: &Self) -> i64 {
+        self.since_ns(other).saturating_abs()
+    }
+
     pub(crate) fn has(&self, flags: u8) -> bool {
         !self.is_udp && self.tcp.flags & flags == flags
     }

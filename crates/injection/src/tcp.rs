@@ -154,12 +154,16 @@ impl<'a> Scene<'a> {
     }
 
     fn too_fast(&self, seen: &Seen) -> Option<Told> {
-        let round_trip = self.connection.least_round_trip_ns(seen).filter(|ns| *ns >= ROUND_TRIP_NS_MIN)?;
+        let handshake = self.connection.round_trip_ns()?;
         let reason = self.connection.answered_by(seen).filter(|reason| reason.payload_len > 0)?;
         // Only what acknowledges those bytes answers them; anything else may have been on its way already.
         let answers = seen.has(TcpHeader::ACK) && is_after(seen.tcp.ack, reason.tcp.seq);
-        let took = seen.ts_ns - reason.ts_ns;
-        (answers && took >= 0 && took * 2 < round_trip).then(|| {
+        let took = seen.since_ns(reason);
+        if !answers || took < 0 || took.saturating_mul(2) >= handshake {
+            return None;
+        }
+        let round_trip = self.connection.least_round_trip_ns(seen)?;
+        (round_trip >= ROUND_TRIP_NS_MIN && took.saturating_mul(2) < round_trip).then(|| {
             Told::of(
                 Tell::TooFast,
                 format!(
@@ -216,15 +220,15 @@ impl<'a> Scene<'a> {
             later.number > seen.number
                 && !later.is_reset()
                 && norm.fits(later.ttl)
-                && later.ts_ns - seen.ts_ns > wait.max(OVERTAKEN_NS)
-                && later.ts_ns - seen.ts_ns <= WENT_ON_NS_MAX
+                && later.since_ns(seen) > wait.max(OVERTAKEN_NS)
+                && later.since_ns(seen) <= WENT_ON_NS_MAX
                 && (self.connection.is_accepted_by(later)
                     || later.payload_len > 0 && is_after(later.data_end(), end))
         });
         let later = later.filter(|_| ends)?;
         let what =
             if later.accepts() { "a SYN/ACK".to_owned() } else { format!("{} bytes", later.payload_len) };
-        let ms = (later.ts_ns - seen.ts_ns) as f64 / 1e6;
+        let ms = later.since_ns(seen) as f64 / 1e6;
         Some(Told::of(Tell::ServerWentOn, format!("{what} {ms:.1} ms later"), vec![later.number]))
     }
 
@@ -255,9 +259,7 @@ impl<'a> Scene<'a> {
             .connection
             .of_server()
             .filter(|other| {
-                other.is_reset()
-                    && other.number != seen.number
-                    && (other.ts_ns - seen.ts_ns).abs() <= BURST_NS
+                other.is_reset() && other.number != seen.number && other.apart_ns(seen) <= BURST_NS
             })
             .collect();
         let numbers = |of: &dyn Fn(&&&Seen) -> bool| -> Vec<u64> {
@@ -274,8 +276,7 @@ impl<'a> Scene<'a> {
                 .collect();
             all.push(Told::of(Tell::ResetsVary, format!("TTLs {}", ttls.join(", ")), varied));
         }
-        let alike =
-            numbers(&|other| other.bytes == seen.bytes && (other.ts_ns - seen.ts_ns).abs() <= COPIES_NS);
+        let alike = numbers(&|other| other.bytes == seen.bytes && other.apart_ns(seen) <= COPIES_NS);
         // Systems answer each of several segments with the same reset, but count their identification up.
         if !alike.is_empty() && seen.ip_id.is_some_and(|id| id != 0) && !self.comes_twice() {
             all.push(Told::of(Tell::ResetsAlike, format!("{} of them", alike.len() + 1), alike));
@@ -318,7 +319,7 @@ impl<'a> Scene<'a> {
                 && packets
                     .iter()
                     .skip(at + 1)
-                    .any(|other| other.bytes == one.bytes && other.ts_ns - one.ts_ns <= COPIES_NS)
+                    .any(|other| other.bytes == one.bytes && other.since_ns(one) <= COPIES_NS)
         })
     }
 }

@@ -202,7 +202,8 @@ impl Shown {
         match event {
             Event::Planned { targets, .. } => self.bar.set_length(targets as u64),
             Event::NoPackets { why } => self.say(&format!(
-                "packets are not captured ({why}): with CAP_NET_RAW, those that are not the servers' would be kept as evidence"
+                "packets are not captured: {why}\n\
+                 With CAP_NET_RAW, those that are not the servers' would be kept as evidence."
             )),
             Event::Begun { input } => self.under_way.borrow_mut().push(input),
             Event::Measured { input, done, took, outcome, of } => {
