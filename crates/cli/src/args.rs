@@ -508,7 +508,7 @@ pub(crate) enum LabCommand {
         /// The host, or the network for its router
         host: String,
     },
-    /// Scores the tunnel: what a censor's detectors make of it, beside ordinary HTTPS
+    /// Scores the tunnel against detectors, and the probe against censors
     #[command(subcommand)]
     Score(LabScoreCommand),
     /// The first step into a run's namespaces
@@ -535,6 +535,8 @@ pub(crate) enum LabCommand {
 pub(crate) enum LabScoreCommand {
     /// Ways to carry traffic: ours, and others that detectors are known to find
     Tunnel(LabScore),
+    /// The probe: does it name what censors do, and spare what only looks like it?
+    Probe(LabScoreProbe),
 }
 
 const SCORE_EXAMPLES: &str = "\
@@ -576,6 +578,59 @@ pub(crate) struct LabScore {
     /// Print JSON in place of a table
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+const SCORE_PROBE_EXAMPLES: &str = "\
+Examples:
+  daylight lab score probe
+  daylight lab score probe --only tls-alert --only captive-portal --runs 3
+  daylight lab score probe --jobs 8 --json > score.json
+
+Exit status:
+  0  every floor is met
+  1  one is not, or no score could be taken
+  2  the command line is wrong
+  130  interrupted (Ctrl-C); what was done until then is printed";
+
+#[derive(Args)]
+#[command(after_help = SCORE_PROBE_EXAMPLES)]
+pub(crate) struct LabScoreProbe {
+    /// Runs of each case
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) runs: u32,
+
+    /// Score only this case; can be given several times
+    #[arg(long, value_name = "NAME")]
+    pub(crate) only: Vec<String>,
+
+    /// Up to this loss is drawn for each run, in per cent and in each direction
+    #[arg(long, value_name = "PERCENT", default_value_t = 2.0, value_parser = percent)]
+    pub(crate) loss: f64,
+
+    /// Worlds at the same time; they mostly wait
+    #[arg(long, value_name = "N", default_value_t = 6, value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub(crate) jobs: u16,
+
+    /// Draw with this number
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) seed: u64,
+
+    /// Files of cases in place of the built-in ones; several times
+    #[arg(long, value_name = "FILE")]
+    pub(crate) cases: Vec<PathBuf>,
+
+    /// Where measurements, scenarios and the probe's words go
+    #[arg(long, short, value_name = "DIR", default_value = "probe-score")]
+    pub(crate) output: PathBuf,
+
+    /// Print JSON in place of a table
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+fn percent(text: &str) -> Result<f64, String> {
+    let value: f64 = text.parse().map_err(|_| format!("{text:?} is no number"))?;
+    if (0.0..=100.0).contains(&value) { Ok(value) } else { Err("it must lie between 0 and 100".into()) }
 }
 
 /// Who visits.

@@ -1,5 +1,7 @@
 //! `daylight lab`
 
+mod probe;
+
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -29,6 +31,7 @@ pub(crate) fn run(command: LabCommand) -> Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         LabCommand::Score(LabScoreCommand::Tunnel(args)) => take_score(&args),
+        LabCommand::Score(LabScoreCommand::Probe(args)) => probe::score(&args),
         LabCommand::ScoreOuter { privilege } => outer(&privilege, "score-world"),
         LabCommand::ScoreWorld => {
             score::score_process()?;
@@ -155,14 +158,8 @@ fn play(args: &LabRun) -> Result<ExitCode> {
                 (name, scope.spawn(work))
             })
             .collect();
-        let finished = &finished;
-        let interrupted = &interrupted;
-        scope.spawn(move || {
-            while !finished.load(Ordering::Relaxed) {
-                interrupted.store(is_interrupted(), Ordering::Relaxed);
-                std::thread::sleep(Duration::from_millis(50));
-            }
-        });
+        let (finished, interrupted) = (&finished, &interrupted);
+        scope.spawn(move || pass_on(interrupted, finished));
         let results = running
             .into_iter()
             .map(|(name, thread)| {
@@ -196,6 +193,14 @@ fn play(args: &LabRun) -> Result<ExitCode> {
         () if !holds => 4,
         () => 0,
     }))
+}
+
+/// Passes Ctrl-C on, until it is finished.
+fn pass_on(interrupted: &AtomicBool, finished: &AtomicBool) {
+    while !finished.load(Ordering::Relaxed) {
+        interrupted.store(is_interrupted(), Ordering::Relaxed);
+        std::thread::sleep(Duration::from_millis(50));
+    }
 }
 
 /// One line of what happens, to standard error.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::dns_injection::DnsInjectionConfig;
+use super::dns_injection::{DnsAnswer, DnsInjectionConfig};
 use super::http_block_page::HttpBlockPageConfig;
 use super::http_proxy::HttpProxyConfig;
 use super::ip_blackhole::IpBlackholeConfig;
@@ -11,6 +11,7 @@ use super::quic_drop::QuicDropConfig;
 use super::sni_drop::SniDropConfig;
 use super::tcp_reset::TcpResetConfig;
 use super::throttle::ThrottleConfig;
+use super::tls_alert::TlsAlertConfig;
 use super::tls_interception::TlsInterceptionConfig;
 use super::trigger::Match;
 use super::{Adversary, Place};
@@ -54,6 +55,8 @@ pub enum AdversaryConfig {
     TcpReset(TcpResetConfig),
     /// Slows connections down.
     Throttle(ThrottleConfig),
+    /// Refuses with an alert.
+    TlsAlert(TlsAlertConfig),
     /// Shows forged certificates.
     TlsInterception(TlsInterceptionConfig),
 }
@@ -91,6 +94,7 @@ impl AdversaryConfig {
             Self::SniDrop(_) => "sni-drop",
             Self::TcpReset(_) => "tcp-reset",
             Self::Throttle(_) => "throttle",
+            Self::TlsAlert(_) => "tls-alert",
             Self::TlsInterception(_) => "tls-interception",
         }
     }
@@ -106,6 +110,7 @@ impl AdversaryConfig {
             Self::DnsInjection(c) => c.place,
             Self::HttpBlockPage(c) => c.place,
             Self::TcpReset(c) => c.place,
+            Self::TlsAlert(c) => c.place,
             _ => Place::InPath,
         }
     }
@@ -125,6 +130,7 @@ impl AdversaryConfig {
             Self::SniDrop(c) => c.build(seed),
             Self::TcpReset(c) => c.build(seed),
             Self::Throttle(c) => c.build(),
+            Self::TlsAlert(c) => c.build(seed),
             Self::HttpProxy(c) => return Ok(Built::HttpProxy(c.clone())),
             Self::TlsInterception(c) => return Ok(Built::TlsInterception(c.clone())),
         }))
@@ -137,6 +143,9 @@ impl AdversaryConfig {
     pub fn check(&self) -> Result<(), ConfigError> {
         let problem = match self {
             Self::DnsInjection(c) if c.names.is_empty() => Some("it has no `names` to answer for"),
+            Self::DnsInjection(c) if c.answer == DnsAnswer::Silence && c.place == Place::OnPath => {
+                Some("`answer = 'silence'` needs `place = 'in-path'`: a copy can't be held back")
+            }
             Self::DnsInjection(c) if c.injectors.is_empty() => {
                 Some("`injectors` is empty: leave it out for one")
             }
@@ -158,6 +167,7 @@ impl AdversaryConfig {
                 Some("`rate_kbit_per_s` is below 1: to block, use `sni-drop`")
             }
             Self::Throttle(c) => nothing_to_match(&c.matching),
+            Self::TlsAlert(c) => nothing_to_match(&c.matching),
             Self::TlsInterception(c) if c.sni.is_empty() => Some("it has no `sni` to intercept"),
             Self::TlsInterception(c) if c.ports.is_empty() => Some("it has no `ports` to intercept"),
             Self::HttpProxy(c) if c.ports.is_empty() => Some("it has no `ports` to listen for"),
@@ -194,6 +204,7 @@ mod tests {
             "kind = 'sni-drop'\nmatch.sni = ['a.example']\npackets_passed = [5, 8]",
             "kind = 'tcp-reset'\nmatch.sni = ['a.example']\nsignature = 'gfw-type2'",
             "kind = 'throttle'\nmatch.sni = ['a.example']\nhow = 'shaping'",
+            "kind = 'tls-alert'\nmatch.sni = ['a.example']\nalert = 112",
             "kind = 'tls-interception'\nsni = ['a.example']",
         ];
         for text in texts {

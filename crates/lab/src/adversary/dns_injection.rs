@@ -7,7 +7,7 @@
 //! - Turkmenistan: A 127.0.0.1, TTL 300, both ways (Nourin et al., WWW 2023; net4people/bbs#80).
 //! - Belarus, MTS: the provider's resolver names 134.17.0.7 (Qurium 2020). Seen from the client, a resolver that lies is an
 //!   adversary in the path: there is one answer, from the right address, and it is wrong.
-//! - Others answer NXDOMAIN or an address nobody can have.
+//! - Others answer NXDOMAIN, REFUSED, SERVFAIL or an address nobody can have, or let queries for a name starve.
 //!
 //! Queries over UDP only, to port 53. A query without a question, or with more than one, is let through.
 
@@ -73,6 +73,10 @@ pub enum DnsAnswer {
     Nxdomain,
     /// The server refuses (REFUSED).
     Refused,
+    /// The server fails (SERVFAIL).
+    Servfail,
+    /// Nothing: in the path alone, where the query is gone.
+    Silence,
     /// One of these addresses, of the kind that was asked for, drawn anew each time. If there is none of that kind, or neither
     /// A nor AAAA was asked for, the answer is that there is no such record.
     Addresses(Vec<IpAddr>),
@@ -103,6 +107,7 @@ const RECURSION_DESIRED: u16 = 0x0100;
 /// QR and RA.
 const RESPONSE: u16 = 0x8080;
 const NXDOMAIN: u16 = 3;
+const SERVFAIL: u16 = 2;
 const REFUSED: u16 = 5;
 /// Between two injectors' answers. The papers give no figure; this keeps their order on the lab's links.
 const BETWEEN_INJECTORS_NS: u64 = 300_000;
@@ -119,6 +124,9 @@ impl Look for DnsInjection {
             return false;
         }
         self.counters.matched += 1;
+        if config.answer == DnsAnswer::Silence {
+            return true;
+        }
         let [client, server] = datagram.ports;
         let mut after_ns = (config.after_ms.max(0.0) * 1e6) as u64;
         for mark in &config.injectors {
@@ -165,6 +173,9 @@ impl<'a> Query<'a> {
         match answer {
             DnsAnswer::Nxdomain => flags |= NXDOMAIN,
             DnsAnswer::Refused => flags |= REFUSED,
+            DnsAnswer::Servfail => flags |= SERVFAIL,
+            // Nobody asks for a message that isn't sent.
+            DnsAnswer::Silence => {}
             DnsAnswer::Addresses(addresses) => {
                 let fitting: Vec<_> = addresses
                     .iter()
@@ -279,6 +290,10 @@ mod tests {
         assert_eq!(ask(config, &elsewhere, "blocked.example", 1), (Verdict::Pass, vec![]));
         assert_eq!(read(&ask("answer = 'nxdomain'", &Talk::v4(53), "blocked.example", 1).1[0]).0, 3);
         assert_eq!(read(&ask("answer = 'refused'", &Talk::v4(53), "blocked.example", 65).1[0]).0, 5);
+        assert_eq!(read(&ask("answer = 'servfail'", &Talk::v4(53), "blocked.example", 1).1[0]).0, 2);
+        let silent = "answer = 'silence'\nplace = 'in-path'";
+        assert_eq!(ask(silent, &Talk::v4(53), "blocked.example", 1), (Verdict::Drop, vec![]));
+        assert_eq!(ask(silent, &Talk::v4(53), "fine.example", 1), (Verdict::Pass, vec![]));
     }
 
     #[test]

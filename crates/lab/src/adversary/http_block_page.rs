@@ -111,8 +111,8 @@ fn answer(status: u16, location: Option<&str>, body: &str) -> Vec<u8> {
 /// Data of one forged segment; less than any path's MTU.
 const SEGMENT_BYTES: usize = 1200;
 
-/// The adversary.
-pub struct HttpBlockPage {
+/// An adversary that answers in a server's place.
+pub(super) struct ForgedAnswer {
     trigger: Trigger,
     answer: Vec<u8>,
     mark: Mark,
@@ -127,21 +127,34 @@ impl HttpBlockPageConfig {
     /// As configured.
     pub fn build(&self, seed: u64) -> Adversary {
         let (answer, mark) = self.page.render();
-        let page = HttpBlockPage {
-            trigger: Trigger::new(self.matching.clone(), self.reassembly),
+        let trigger = Trigger::new(self.matching.clone(), self.reassembly);
+        ForgedAnswer::new("http-block-page", trigger, answer, mark, self.place, seed)
+    }
+}
+
+impl ForgedAnswer {
+    /// Answers what sets `trigger` off with these bytes, and ends the connection.
+    pub(super) fn new(
+        kind: &'static str,
+        trigger: Trigger,
+        answer: Vec<u8>,
+        mark: Mark,
+        place: Place,
+        seed: u64,
+    ) -> Adversary {
+        let forged = Self {
+            trigger,
             answer,
             mark,
             dice: Random::new(seed),
             resetter: Resetter::new(&Signature::Plain, 0.0, seed),
             blocked: Residual::new(ResidualConfig::CONNECTION),
-            in_path: self.place == Place::InPath,
-            counters: AdversaryCounters::of("http-block-page"),
+            in_path: place == Place::InPath,
+            counters: AdversaryCounters::of(kind),
         };
-        Adversary::at(self.place, page)
+        Adversary::at(place, forged)
     }
-}
 
-impl HttpBlockPage {
     fn forge(&mut self, direction: Direction, packet: &Packet<'_>, out: &mut Out) {
         let Some(segment) = packet.tcp() else { return };
         let [client, server] = segment.ports;
@@ -173,7 +186,7 @@ impl HttpBlockPage {
     }
 }
 
-impl Look for HttpBlockPage {
+impl Look for ForgedAnswer {
     fn look(&mut self, now_ns: u64, direction: Direction, packet: &Packet<'_>, out: &mut Out) -> bool {
         match (self.blocked.holds(now_ns, packet), self.trigger.check(now_ns, direction, packet)) {
             (Some(from_client), _) => {

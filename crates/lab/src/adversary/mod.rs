@@ -20,6 +20,7 @@
 //! | [`quic_drop`] | drops QUIC by SNI or by version | USENIX Security 2025; TSPU, IMC 2022 |
 //! | [`throttle`] | slows down by SNI | Twitter in Russia, IMC 2021 |
 //! | [`protocol_filter`] | lets only some protocols through | Iran, FOCI 2020 |
+//! | [`tls_alert`] | refuses an SNI with an alert | CenTrace, CoNEXT 2022 |
 //! | [`tls_interception`] | forged certificate | Kazakhstan, IMC 2020; Belarus (A1) 2020 |
 //! | [`http_proxy`] | transparent proxy | Netalyzr; Belarus (A1) 2020 |
 //!
@@ -51,6 +52,7 @@ pub mod tcp_reset;
 #[cfg(test)]
 mod testing;
 pub mod throttle;
+pub mod tls_alert;
 pub mod tls_interception;
 pub mod trigger;
 

@@ -6,6 +6,9 @@
 //! dropped: Sandvine's boxes in Egypt (AFTE and OONI, "The State of Internet Censorship in Egypt", 2018: IPID 0x1234, DF clear) and
 //! those of Belarus's Business Network (Qurium, 2020: window 502, IPID 0). [`Signature`] holds what each fills in.
 //!
+//! With `close` it sends FIN/ACK instead: beside resets and pages the third way to end a connection that CenTrace counts (Raman
+//! et al., "Network Measurement Methods for Locating and Examining Censorship Devices", CoNEXT 2022).
+//!
 //! **Residual blocking.** While it lasts, whatever the client sends, its SYN too, is answered by resets; in the path it is
 //! also dropped.
 //!
@@ -41,6 +44,9 @@ pub struct TcpResetConfig {
     /// What they look like.
     #[serde(default)]
     pub signature: Signature,
+    /// Close with FIN/ACK rather than reset: the connection ends as if the other side had hung up.
+    #[serde(default)]
+    pub close: bool,
     /// How it reads TCP.
     #[serde(default)]
     pub reassembly: Reassembly,
@@ -153,12 +159,18 @@ pub(crate) struct Resetter {
     burst: Burst,
     dice: Random,
     after_ns: u64,
+    close: bool,
 }
 
 impl Resetter {
     pub(crate) fn new(signature: &Signature, after_ms: f64, seed: u64) -> Self {
         let after_ns = (after_ms.max(0.0) * 1e6) as u64;
-        Self { burst: signature.burst(), dice: Random::new(seed), after_ns }
+        Self { burst: signature.burst(), dice: Random::new(seed), after_ns, close: false }
+    }
+
+    /// One that closes instead.
+    fn closing(self, close: bool) -> Self {
+        Self { close, ..self }
     }
 
     /// Resets for who sent `packet` (`back`) or for who was to have it, which it reaches or not (`arrives`). Says how many.
@@ -174,8 +186,9 @@ impl Resetter {
         let Segment { ports: [source, destination], seq, ack, .. } = *segment;
         let next = seq.wrapping_add(segment.sequence_len());
         // Who has sent no acknowledgement yet expects none: the reset must bring its own (RFC 9293 §3.10.7.3).
-        let with_ack = self.burst.ack || back && !segment.has(TcpHeader::ACK);
-        let flags = TcpHeader::RST | if with_ack { TcpHeader::ACK } else { 0 };
+        let with_ack = self.burst.ack || self.close || back && !segment.has(TcpHeader::ACK);
+        let end = if self.close { TcpHeader::FIN } else { TcpHeader::RST };
+        let flags = end | if with_ack { TcpHeader::ACK } else { 0 };
         let mut common = Tcp { flags, ..Tcp::default() };
         if back {
             common.source = packet.destination;
@@ -232,7 +245,7 @@ impl TcpResetConfig {
         let reset = TcpReset {
             trigger: Trigger::new(self.matching.clone(), self.reassembly),
             sides: self.sides,
-            resetter: Resetter::new(&self.signature, self.after_ms, seed),
+            resetter: Resetter::new(&self.signature, self.after_ms, seed).closing(self.close),
             residual: residual.map(Residual::new),
             in_path,
             counters: AdversaryCounters::of("tcp-reset"),
@@ -378,6 +391,18 @@ mod tests {
         assert_eq!((window - u16::from(ttl), df), (1375, true));
         let custom = first("{ custom = { offsets = [5], mark = { ttl = 9, window = 'copied' } } }");
         assert_eq!((fields(&custom[0].ip).4, fields(&custom[0].ip).3), (9, 512));
+    }
+
+    #[test]
+    fn a_close_in_place_of_a_reset() {
+        let mut adversary = config(&format!("{BLOCKED}close = true\nsides = 'client'")).build(0);
+        let mut talk = Talk::v4(443);
+        talk.handshake(&mut adversary, 0);
+        let packet = talk.client(TcpHeader::ACK, &hello("blocked.example"));
+        let (verdict, injected) = talk.show(&mut adversary, 0, &packet);
+        let (seq, ack, flags, ..) = fields(&injected[0].ip);
+        assert_eq!((verdict, injected.len(), flags), (Verdict::Drop, 1, TcpHeader::FIN | TcpHeader::ACK));
+        assert_eq!((seq, ack), (talk.next[1], talk.next[0]));
     }
 
     /// Rambert et al. 2021: 90 s for client, server and port; other ports of the same server are not affected.

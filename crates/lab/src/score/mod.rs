@@ -7,6 +7,7 @@
 
 mod browser;
 mod place;
+pub mod probe;
 mod run;
 mod site;
 mod subject;

@@ -10,7 +10,11 @@ use rcgen::{
 use sha2::{Digest as _, Sha256};
 
 use super::write;
+use crate::scenario::model::Certificate;
 use crate::LabError;
+
+/// The name in a certificate for another name.
+const OTHER_NAME: &str = "somebody-else.example";
 
 /// A certificate authority.
 pub(crate) struct Authority {
@@ -40,13 +44,33 @@ impl Authority {
 
     /// Writes a certificate for these names and its key.
     pub(crate) fn certify(&self, names: &[String], folder: &Path) -> Result<(PathBuf, PathBuf), LabError> {
+        self.certify_with(names, None, folder)
+    }
+
+    /// As [`certify`](Self::certify), with something wrong with it.
+    pub(crate) fn certify_with(
+        &self,
+        names: &[String],
+        fault: Option<Certificate>,
+        folder: &Path,
+    ) -> Result<(PathBuf, PathBuf), LabError> {
+        let other = [OTHER_NAME.to_owned()];
+        let names = if fault == Some(Certificate::OtherName) { &other } else { names };
         let key = KeyPair::generate().map_err(failed)?;
         let mut params = CertificateParams::new(names.to_vec()).map_err(failed)?;
+        if fault == Some(Certificate::Expired) {
+            params.not_before = rcgen::date_time_ymd(2020, 1, 1);
+            params.not_after = rcgen::date_time_ymd(2021, 1, 1);
+        }
         params.distinguished_name = name(names.first().map_or("site", String::as_str));
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.use_authority_key_identifier_extension = true;
-        let certificate = params.signed_by(&key, &self.issuer).map_err(failed)?;
+        let certificate = match fault {
+            Some(Certificate::SelfSigned) => params.self_signed(&key),
+            _ => params.signed_by(&key, &self.issuer),
+        };
+        let certificate = certificate.map_err(failed)?;
         let (certificate_file, key_file) = (folder.join("certificate.pem"), folder.join("key.pem"));
         write(&certificate_file, certificate.pem())?;
         write(&key_file, key.serialize_pem())?;

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::{Context, quic, system_program, write};
 use crate::LabError;
-use crate::scenario::model::Service;
+use crate::scenario::model::{Answer, Service};
 
 /// The header by which a client knows a page of the scenario's sites from anybody else's.
 pub(crate) const SITE_HEADER: &str = "daylight-site";
@@ -16,7 +16,8 @@ pub(super) fn configure(
     folder: &Path,
 ) -> Result<Vec<String>, LabError> {
     let names: Vec<String> = service.names.iter().map(|n| n.get_ref().clone()).collect();
-    let (certificate, key) = context.authority.certify(&names, folder)?;
+    let fault = service.certificate.as_ref().map(|fault| *fault.get_ref());
+    let (certificate, key) = context.authority.certify_with(&names, fault, folder)?;
     let page = page(name, service, context)?;
     write(&folder.join("index.html"), page)?;
     let secure = service.port.as_ref().map_or(443, |p| *p.get_ref());
@@ -39,9 +40,10 @@ pub(super) fn configure(
          events {{ worker_connections 256; }}\n\
          http {{\n  access_log {here}/access.txt;\n  default_type text/html;\n  charset utf-8;\n  \
          client_body_temp_path {here}/t1;\n  proxy_temp_path {here}/t2;\n  fastcgi_temp_path {here}/t3;\n  \
-         uwsgi_temp_path {here}/t4;\n  scgi_temp_path {here}/t5;\n  server {{\n{listen}    server_name {};\n    \
+         uwsgi_temp_path {here}/t4;\n  scgi_temp_path {here}/t5;\n{}  server {{\n{listen}    server_name {};\n    \
          ssl_certificate {};\n    ssl_certificate_key {};\n    root {here};\n    \
-         add_header {SITE_HEADER} \"{}\" always;\n{}    location / {{ try_files /index.html =404; }}\n  }}\n}}\n",
+         add_header {SITE_HEADER} \"{}\" always;\n{}    location / {{\n{}      try_files /index.html =404;\n    }}\n  }}\n}}\n",
+        whom(&service.answer),
         names.join(" "),
         certificate.display(),
         key.display(),
@@ -51,6 +53,7 @@ pub(super) fn configure(
         } else {
             String::new()
         },
+        answers(&service.answer),
     );
     let file = folder.join("nginx.conf");
     write(&file, text)?;
@@ -64,6 +67,25 @@ pub(super) fn configure(
         "-c".into(),
         file.display().to_string(),
     ])
+}
+
+/// A variable for each answer: 1 for those whom it is for.
+fn whom(all: &[Answer]) -> String {
+    let of = |(n, answer): (usize, &Answer)| match &answer.from {
+        Some(range) => format!("  geo $answer{n} {{ default 0; {} 1; }}\n", range.get_ref()),
+        None => format!("  geo $answer{n} {{ default 1; }}\n"),
+    };
+    all.iter().enumerate().map(of).collect()
+}
+
+fn answers(all: &[Answer]) -> String {
+    let of = |(n, answer): (usize, &Answer)| {
+        let status = answer.status.as_ref().map_or(200, |status| *status.get_ref());
+        let text = answer.location.as_ref().unwrap_or(&answer.body);
+        let text = text.replace('\\', "\\\\").replace('"', "\\\"");
+        format!("      if ($answer{n}) {{ return {status} \"{text}\"; }}\n")
+    };
+    all.iter().enumerate().map(of).collect()
 }
 
 /// The same site over HTTP/3, with the certificate and the page that [`configure`] has written.

@@ -28,7 +28,12 @@ pub(super) struct HopBox {
 
 impl HopBox {
     /// For a link; with why an adversary can't stand in it, for each that can't.
-    pub(super) fn new(namespace: Namespace, link: &Link, problems: &mut Vec<String>) -> Self {
+    pub(super) fn new(
+        namespace: Namespace,
+        link: &Link,
+        seed: u64,
+        problems: &mut Vec<String>,
+    ) -> Self {
         let mut adversaries = BTreeMap::new();
         for table in &link.adversary {
             match Placed::read(table.get_ref()) {
@@ -36,8 +41,11 @@ impl HopBox {
                 Err(why) => problems.push(why),
             }
         }
-        // The same scenario loses the same packets.
-        let seed = link.name().bytes().fold(7, |seed: u64, byte| seed.wrapping_mul(31) ^ u64::from(byte));
+        // The same scenario loses the same packets, and each link its own.
+        let seed = link
+            .name()
+            .bytes()
+            .fold(7 ^ seed.rotate_left(17), |seed: u64, byte| seed.wrapping_mul(31) ^ u64::from(byte));
         Self { namespace, shape: Shape::of(link), adversaries, hop: None, before: Vec::new(), seed }
     }
 

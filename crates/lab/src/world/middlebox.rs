@@ -103,7 +103,7 @@ pub fn start_middlebox(
     // A program stands beside the kernel's bridge; everything else is done in user space.
     let mut bridge = if link.program.is_none() {
         let mut problems = Vec::new();
-        let mut hop = HopBox::new(namespace, link, &mut problems);
+        let mut hop = HopBox::new(namespace, link, world.seed, &mut problems);
         problems.extend(hop.restart().err());
         warnings.extend(problems.iter().map(|why| format!("link {:?}: {why}", link.name())));
         return Ok(Some(Box::new(hop)));

@@ -43,6 +43,8 @@ pub struct World {
     pub namespaces: BTreeMap<String, Namespace>,
     /// The folder of the run.
     pub folder: PathBuf,
+    /// The scenario's seed.
+    pub seed: u64,
 }
 
 impl World {
@@ -75,7 +77,7 @@ impl World {
                 Err(_) => Err(LabError::Failed { what: "ip".into(), message: "a thread panicked".into() }),
             })
         })?;
-        Ok(Self { plan, namespaces, folder: folder.to_owned() })
+        Ok(Self { plan, namespaces, folder: folder.to_owned(), seed: scenario.seed })
     }
 
     /// Waits until packets pass between all networks and to each router, or for a second and a half: the kernel takes up to a

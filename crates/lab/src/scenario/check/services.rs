@@ -70,6 +70,12 @@ impl Check<'_> {
         if let Some(at) = service.program.as_ref().filter(|_| only(&[ServiceKind::Program])) {
             wrong.push((at.span(), "program"));
         }
+        if let Some(at) = service.certificate.as_ref().filter(|_| only(&[ServiceKind::Web])) {
+            wrong.push((at.span(), "certificate"));
+        }
+        if !service.answer.is_empty() && only(&[ServiceKind::Web]) {
+            wrong.push((service.kind.span(), "answer"));
+        }
         for (span, key) in wrong {
             self.problem(span, format!("{key} doesn't go with kind = {:?}", kind.name()));
         }
@@ -85,6 +91,15 @@ impl Check<'_> {
         }
         if service.http3 && (kind != ServiceKind::Web || service.tls == Some(false)) {
             self.problem(service.kind.span(), "http3 = true goes with kind = \"web\" and TLS");
+        }
+        for answer in &service.answer {
+            if let Some(status) = answer.status.as_ref().filter(|status| !(200..=599).contains(status.get_ref())) {
+                self.problem(status.span(), "a status must lie between 200 and 599");
+            }
+            // nginx reads a $ as the beginning of a variable, and has no way to write one.
+            if [Some(&answer.body), answer.location.as_ref()].into_iter().flatten().any(|text| text.contains('$')) {
+                self.problem(service.kind.span(), "an answer can't have a $ in it");
+            }
         }
         if let Some(size) = &service.page_kb
             && !(1..=102_400).contains(size.get_ref())

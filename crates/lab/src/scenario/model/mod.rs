@@ -13,7 +13,7 @@ use toml::Spanned;
 use super::{Prefix, Time};
 pub use client::{Client, Expect, Outcome, Outcomes};
 pub use event::{Change, Event, Run};
-pub use service::{Service, ServiceKind};
+pub use service::{Answer, Certificate, Service, ServiceKind};
 
 /// A name and where it stands in the file.
 pub type Name = Spanned<String>;
@@ -34,6 +34,9 @@ pub struct Scenario {
     pub duration: Spanned<Time>,
     /// Which time the timeline stands for, if it is a compressed one.
     pub clock: Option<Clock>,
+    /// What links' losses and adversaries' choices are drawn with: another number gives another run of the same scenario.
+    #[serde(default)]
+    pub seed: u64,
     /// Networks by name; each is a router with a local network behind it.
     pub network: BTreeMap<Name, Network>,
     /// Hosts by name.

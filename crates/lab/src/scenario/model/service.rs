@@ -30,6 +30,11 @@ pub struct Service {
     /// `web`: answer on UDP port 443, over HTTP/3, too.
     #[serde(default)]
     pub http3: bool,
+    /// `web`: what is wrong with its certificate.
+    pub certificate: Option<Spanned<Certificate>>,
+    /// `web`: what it says instead of its page, the first that fits.
+    #[serde(default)]
+    pub answer: Vec<Answer>,
     /// Another port than the kind's usual.
     pub port: Option<Spanned<u16>>,
     /// `program`: the command.
@@ -41,6 +46,33 @@ pub struct Service {
 
 fn yes() -> bool {
     true
+}
+
+/// A certificate that a browser warns of.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Certificate {
+    /// Its time is over.
+    Expired,
+    /// For another name.
+    OtherName,
+    /// Signed by itself.
+    SelfSigned,
+}
+
+/// What a site says instead of its page.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Answer {
+    /// To whom: a range of addresses; everybody without it.
+    pub from: Option<Spanned<crate::scenario::Prefix>>,
+    /// HTTP status; 200 without it.
+    pub status: Option<Spanned<u16>>,
+    /// Where to, for a redirect.
+    pub location: Option<String>,
+    /// The page, as HTML.
+    #[serde(default)]
+    pub body: String,
 }
 
 /// What a service speaks.
