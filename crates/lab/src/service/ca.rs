@@ -10,8 +10,8 @@ use rcgen::{
 use sha2::{Digest as _, Sha256};
 
 use super::write;
-use crate::scenario::model::Certificate;
 use crate::LabError;
+use crate::scenario::model::Certificate;
 
 /// The name in a certificate for another name.
 const OTHER_NAME: &str = "somebody-else.example";

@@ -41,13 +41,16 @@ pub(super) fn configure(
          http {{\n  access_log {here}/access.txt;\n  default_type text/html;\n  charset utf-8;\n  \
          client_body_temp_path {here}/t1;\n  proxy_temp_path {here}/t2;\n  fastcgi_temp_path {here}/t3;\n  \
          uwsgi_temp_path {here}/t4;\n  scgi_temp_path {here}/t5;\n{}  server {{\n{listen}    server_name {};\n    \
-         ssl_certificate {};\n    ssl_certificate_key {};\n    root {here};\n    \
-         add_header {SITE_HEADER} \"{}\" always;\n{}    location / {{\n{}      try_files /index.html =404;\n    }}\n  }}\n}}\n",
+         ssl_certificate {};\n    ssl_certificate_key {};\n    root {here};\n{}{}    location / {{\n{}      try_files /index.html =404;\n    }}\n  }}\n}}\n",
         whom(&service.answer),
         names.join(" "),
         certificate.display(),
         key.display(),
-        context.token,
+        if service.foreign {
+            String::new()
+        } else {
+            format!("    add_header {SITE_HEADER} \"{}\" always;\n", context.token)
+        },
         if service.http3 {
             format!("    add_header alt-svc 'h3=\":{secure}\"' always;\n")
         } else {

@@ -28,12 +28,7 @@ pub(super) struct HopBox {
 
 impl HopBox {
     /// For a link; with why an adversary can't stand in it, for each that can't.
-    pub(super) fn new(
-        namespace: Namespace,
-        link: &Link,
-        seed: u64,
-        problems: &mut Vec<String>,
-    ) -> Self {
+    pub(super) fn new(namespace: Namespace, link: &Link, seed: u64, problems: &mut Vec<String>) -> Self {
         let mut adversaries = BTreeMap::new();
         for table in &link.adversary {
             match Placed::read(table.get_ref()) {

@@ -259,7 +259,7 @@ impl<'a> Work<'a> {
                 .map(|(name, value)| (name.to_owned(), vec![value.to_owned()]))
                 .collect(),
             tcp_connect,
-            x_quic_enabled: false,
+            x_quic_enabled: self.settings().steps.quic && self.target.scheme() == Scheme::Https,
         };
         let answer =
             self.shared.helpers.ask(&request, &self.shared.roots, self.settings().waits.helper).await;
@@ -483,45 +483,31 @@ impl<'a> Work<'a> {
         let Some(to) = corners.first().copied() else { return };
         let control_at = settings.control.addresses.first().copied();
         let (own, control) = (self.target.host(), settings.control.host.as_str());
-        let handshake = QuicKind::Handshake;
-        let mut attempts = vec![
-            quic::Attempt {
-                kind: handshake,
-                name: NameKind::Control,
-                server_name: control,
-                at: AddressKind::Target,
-                to,
-            },
-            quic::Attempt {
-                kind: handshake,
-                name: NameKind::Target,
-                server_name: own,
-                at: AddressKind::Target,
-                to,
-            },
-            quic::Attempt {
-                kind: QuicKind::VersionNegotiation,
-                name: NameKind::None,
-                server_name: "",
-                at: AddressKind::Target,
-                to,
-            },
+        let at = |kind, name, at, to| {
+            let server_name = match name {
+                NameKind::Target => own,
+                NameKind::Control => control,
+                _ => "",
+            };
+            quic::Attempt { kind, name, server_name, at, to }
+        };
+        let (handshake, ping) = (QuicKind::Handshake, QuicKind::VersionNegotiation);
+        let mut innocuous = vec![
+            at(handshake, NameKind::Control, AddressKind::Target, to),
+            at(ping, NameKind::None, AddressKind::Target, to),
         ];
+        let mut named = vec![at(handshake, NameKind::Target, AddressKind::Target, to)];
         if let Some(address) = control_at {
             let to = SocketAddr::new(address, settings.control.port);
-            for (name, server_name) in [(NameKind::Control, control), (NameKind::Target, own)] {
-                attempts.push(quic::Attempt {
-                    kind: handshake,
-                    name,
-                    server_name,
-                    at: AddressKind::Control,
-                    to,
-                });
-            }
+            innocuous.push(at(handshake, NameKind::Control, AddressKind::Control, to));
+            named.push(at(handshake, NameKind::Target, AddressKind::Control, to));
         }
-        let wait = settings.waits.quic;
-        let cells = all(attempts.iter().map(|what| quic::attempt(what, &self.shared.roots, wait))).await;
-        self.extras.quic.extend(cells.into_iter().flatten());
+        // A name's block may linger, and fall on all that goes to the same port.
+        for attempts in [innocuous, named] {
+            let wait = settings.waits.quic;
+            let cells = all(attempts.iter().map(|what| quic::attempt(what, &self.shared.roots, wait))).await;
+            self.extras.quic.extend(cells.into_iter().flatten());
+        }
     }
 
     /// Where pairs of transfers can tell something: the handshake went well, and the page is long enough, or broke off.
@@ -529,7 +515,7 @@ impl<'a> Work<'a> {
         let visit = visits.iter().find(|visit| visit.page.is_some())?;
         let page = visit.page.as_ref()?;
         let bytes = page.response.as_ref().map_or(0, |response| response.body.len() as u64);
-        let broke_off = page.failure.as_ref().is_some_and(Failure::is_timeout);
+        let broke_off = page.response.is_some() && page.failure.as_ref().is_some_and(Failure::is_timeout);
         (broke_off || bytes >= throttle::BYTES_MIN).then_some(visit.to)
     }
 

@@ -40,6 +40,10 @@ const COMMON_HEADERS: [&str; 25] = [
     "x-xss-protection",
 ];
 
+/// Headers that frame a message (RFC 9110 §7.6.1, §8.6; RFC 9112 §6, §9), and so are everybody's. OONI counts them.
+const FRAMING_HEADERS: [&str; 5] =
+    ["connection", "content-length", "keep-alive", "transfer-encoding", "upgrade"];
+
 /// In what two pages are alike; `None` where that can't be told.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Diff {
@@ -78,9 +82,15 @@ impl Diff {
         }
     }
 
-    /// As 0.5 compares; for verdicts of our own.
+    /// As 0.5 compares, for verdicts of our own: but headers that every message has are no sign of who speaks, and titles
+    /// without a long word are not alike because of that.
     pub(crate) fn for_observation(here: &Response, there: &ControlHttp) -> Self {
-        Self::new(Generation::V05, here, there)
+        let diff = Self::new(Generation::V05, here, there);
+        let telling = || {
+            shared_headers(&here.headers, &there.headers).any(|key| !FRAMING_HEADERS.contains(&key.as_str()))
+        };
+        let titled = || !long_words(&title(&here.body)).is_empty() || !long_words(&there.title).is_empty();
+        Self { headers: diff.headers.map(|_| telling()), title: diff.title.filter(|_| titled()), ..diff }
     }
 
     pub(crate) fn body(&self) -> Option<bool> {

@@ -5,18 +5,24 @@ use crate::extras::{
     ThrottlingPair, TlsCell, TraceStep,
 };
 use crate::field::{Field, Observation, Value};
-use crate::ooni::Failure;
+use crate::ooni::{Control, ControlTls, Failure};
 
-/// A tenth of the control's rate or less is throttling; OONI's dd-007 calls that extreme.
-const SLOW: f64 = 0.1;
+/// A quarter of the control's rate or less is slow. Transfers are short, so what is let through at once hides part of a limit, and
+/// the control's slow start another: in the lab a limit to a tenth of the line shows as 0.11 to 0.18 of the rate.
+const SLOW: f64 = 0.25;
 
-pub(super) fn observe(extras: &Extras, target: &str, steps: &mut Vec<Observation>) {
+pub(super) fn observe(
+    extras: &Extras,
+    target: &str,
+    control: Option<&Control>,
+    steps: &mut Vec<Observation>,
+) {
     steps.extend(extras.dns.iter().enumerate().map(|(at, _)| reply(extras, at)));
     if !extras.tls_matrix.is_empty() {
-        steps.push(matrix(&extras.tls_matrix));
+        steps.push(matrix(extras));
     }
     if !extras.quic.is_empty() {
-        steps.push(quic(&extras.quic));
+        steps.push(quic(&extras.quic, control));
     }
     if !extras.throttling.is_empty() {
         steps.push(pairs(&extras.throttling));
@@ -97,7 +103,17 @@ fn reply(extras: &Extras, at: usize) -> Observation {
     };
     seen.set(Field::DnsQuery, query);
     seen.set(Field::DnsAnswered, !reply.addrs.is_empty());
-    if let Some(failure) = &reply.failure {
+    // That a name has no address of one family is no failure where it has one of the other; and of a lost datagram nothing
+    // is left to be said once the same resolver has answered.
+    let other_family = |other: &crate::extras::DnsReply| {
+        other.query == reply.query
+            && other.resolver == reply.resolver
+            && other.resolver_address == reply.resolver_address
+            && other.hostname == reply.hostname
+            && other.query_type != reply.query_type
+            && !other.addrs.is_empty()
+    };
+    if let Some(failure) = reply.failure.as_ref().filter(|_| !extras.dns.iter().any(other_family)) {
         seen.set(Field::DnsFailure, failure.as_str());
     }
     seen.set_some(Field::DnsExtended, reply.extended_error.map(|code| Value::Uint(code.into())));
@@ -146,16 +162,23 @@ fn outcome(cell: &TlsCell) -> &'static str {
     }
 }
 
-fn matrix(cells: &[TlsCell]) -> Observation {
+fn matrix(extras: &Extras) -> Observation {
+    let cells = &extras.tls_matrix;
     let mut seen = Observation::at("x_daylight.tls_matrix".to_owned());
     let of = |name: NameKind, at: AddressKind| {
-        most(cells.iter().filter(|cell| cell.name == name && cell.at == at).map(outcome))
+        let such = || cells.iter().filter(|cell| cell.name == name && cell.at == at);
+        // Where a block lingers, the attempt after the one that set it off doesn't even get a connection: only those that
+        // had one say what the name does.
+        let connected = such().any(|cell| cell.connected);
+        most(such().filter(|cell| cell.connected || !connected).map(outcome))
     };
     let (here, elsewhere) = (AddressKind::Target, AddressKind::Control);
     seen.set_some(Field::SniTargetHere, of(NameKind::Target, here));
     seen.set_some(Field::SniTargetElsewhere, of(NameKind::Target, elsewhere));
     seen.set_some(Field::SniControlHere, of(NameKind::Control, here));
-    seen.set_some(Field::SniControlElsewhere, of(NameKind::Control, elsewhere));
+    // The visit to the control is that handshake: it is not made again.
+    let visited = extras.controls.iter().any(|visit| visit.as_expected).then_some("ok");
+    seen.set_some(Field::SniControlElsewhere, of(NameKind::Control, elsewhere).or(visited));
     seen.set_some(Field::SniSplitHere, of(NameKind::Split, here));
     let own = || {
         let is_own =
@@ -166,7 +189,7 @@ fn matrix(cells: &[TlsCell]) -> Observation {
     seen
 }
 
-fn quic(cells: &[QuicCell]) -> Observation {
+fn quic(cells: &[QuicCell], helper: Option<&Control>) -> Observation {
     let mut seen = Observation::at("x_daylight.quic".to_owned());
     let of = |kind: QuicKind, name: Option<NameKind>, at: AddressKind| {
         let is_such = |cell: &&QuicCell| {
@@ -185,6 +208,11 @@ fn quic(cells: &[QuicCell]) -> Observation {
     seen.set_some(Field::QuicTargetElsewhere, of(handshake, target, elsewhere));
     seen.set_some(Field::QuicControlElsewhere, of(handshake, control, elsewhere));
     seen.set_some(Field::QuicNegotiationHere, of(QuicKind::VersionNegotiation, None, here));
+    let reached = |(address, quic): (&String, &ControlTls)| {
+        quic.failure.is_none() && cells.iter().any(|cell| cell.at == here && cell.address == *address)
+    };
+    let asked = helper.map(|helper| &helper.quic_handshake).filter(|asked| !asked.is_empty());
+    seen.set_some(Field::QuicControl, asked.map(|asked| asked.iter().any(reached)));
     seen
 }
 
@@ -195,8 +223,9 @@ pub(crate) fn median(values: impl Iterator<Item = f64>) -> Option<f64> {
     values.get(values.len().saturating_sub(1) / 2).copied()
 }
 
+/// The target's rate over the control's. What never began has none: that is another mechanism.
 fn ratio(pair: &ThrottlingPair) -> Option<f64> {
-    (pair.control.rate_bytes_per_s > 0.0)
+    (pair.control.rate_bytes_per_s > 0.0 && pair.target.bytes > 0)
         .then(|| pair.target.rate_bytes_per_s / pair.control.rate_bytes_per_s)
 }
 

@@ -36,7 +36,8 @@ pub(crate) fn observe(measurement: &Measurement, fingerprints: &Fingerprints) ->
     steps.extend((0..keys.tls_handshakes.len()).filter_map(|at| visit.handshake(at)));
     steps.extend(keys.requests.iter().enumerate().map(|(at, http)| visit.request(at, http, fingerprints)));
     if let Some(own) = &keys.x_daylight {
-        extras::observe(own, visit.target, &mut steps);
+        let control = visit.control.map(|(_, control)| control);
+        extras::observe(own, visit.target, control, &mut steps);
     }
     Observed { visit: visit.summary(&steps), steps }
 }

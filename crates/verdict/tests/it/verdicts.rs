@@ -2,7 +2,8 @@
 
 use daylight_verdict::Classifier;
 use daylight_verdict::extras::{
-    AddressKind, ControlVisit, Extras, NameKind, QuicCell, QuicKind, ThrottlingPair, TlsCell, Transfer, When,
+    AddressKind, ControlVisit, DnsReply, Extras, NameKind, QueryKind, QuicCell, QuicKind, ResolverKind,
+    ThrottlingPair, TlsCell, Transfer, When,
 };
 use daylight_verdict::fingerprint::Fingerprints;
 use daylight_verdict::ooni::Failure;
@@ -366,6 +367,46 @@ fn lost_packets_in_the_matrix_decide_nothing() {
     check(&with_extras(visit(), &extras), "ok", "", json!([false, true, "consistent"]));
 }
 
+/// After the name was reset, the next attempts aren't even connected; and the visit to the control stands for the innocuous
+/// name at its own address.
+#[test]
+fn a_block_that_lingers_is_still_of_the_name() {
+    let (here, elsewhere) = (AddressKind::Target, AddressKind::Control);
+    let refused = |name, at| TlsCell { connected: false, ..cell(name, at, Some(Failure::ConnectionRefused)) };
+    let cells = vec![
+        cell(NameKind::Control, here, None),
+        refused(NameKind::Target, here),
+        refused(NameKind::Target, here),
+        cell(NameKind::Target, elsewhere, Some(Failure::ConnectionReset)),
+        refused(NameKind::Target, elsewhere),
+    ];
+    let visit = |as_expected| ControlVisit {
+        when: When::Before,
+        url: "https://control.example/".into(),
+        failure: None,
+        as_expected,
+        took_ms: 1.0,
+    };
+    let extras = Extras { tls_matrix: cells, controls: vec![visit(true)], ..Extras::default() };
+    let classic = json!(["http-failure", false, "consistent"]);
+    check(&with_extras(reset_visit(), &extras), "blocked", "tls.reset.sni", classic);
+}
+
+/// `Connection` and `Content-Length` are everybody's, and two titles without a long word have nothing in common.
+#[test]
+fn a_forged_page_is_not_the_sites_for_its_framing() {
+    let forged = with(plain_visit(), |keys| {
+        keys["requests"][0]["response"] = json!({ "code": 200, "body": "<title>No</title>Not here.",
+            "headers": { "Connection": "close", "Content-Length": "26", "Content-Type": "text/html" } });
+        let control = &mut keys["control"]["http_request"];
+        control["title"] = json!("News");
+        control["headers"] =
+            json!({ "Connection": "close", "Content-Length": "1000", "Server": "x", "X-Site": "1" });
+    });
+    // OONI takes both for signs that it is the same page.
+    check(&forged, "likely-blocked", "http.diff", json!([false, true, "consistent"]));
+}
+
 #[test]
 fn throttling_is_told_from_a_slow_server_by_pairs() {
     let pairs = |target: f64, control: f64| Extras {
@@ -373,10 +414,16 @@ fn throttling_is_told_from_a_slow_server_by_pairs() {
             .map(|index| ThrottlingPair {
                 index,
                 address: format!("{ADDRESS}:443"),
-                target: Transfer { rate_bytes_per_s: target, rtt_min_ms: Some(50.0), ..Transfer::default() },
+                target: Transfer {
+                    rate_bytes_per_s: target,
+                    rtt_min_ms: Some(50.0),
+                    bytes: 64 << 10,
+                    ..Transfer::default()
+                },
                 control: Transfer {
                     rate_bytes_per_s: control,
                     rtt_min_ms: Some(48.0),
+                    bytes: 64 << 10,
                     ..Transfer::default()
                 },
             })
@@ -385,7 +432,12 @@ fn throttling_is_told_from_a_slow_server_by_pairs() {
     };
     let classic = json!([false, true, "consistent"]);
     check(&with_extras(visit(), &pairs(9e3, 1e5)), "impaired", "tls.throttle.sni", classic.clone());
-    check(&with_extras(visit(), &pairs(9e3, 1e4)), "ok", "", classic);
+    check(&with_extras(visit(), &pairs(2e4, 1e5)), "impaired", "tls.throttle.sni", classic.clone());
+    check(&with_extras(visit(), &pairs(9e3, 1e4)), "ok", "", classic.clone());
+    // What never began is not slow.
+    let mut nothing = pairs(0.0, 1e5);
+    nothing.throttling.iter_mut().for_each(|pair| pair.target.bytes = 0);
+    check(&with_extras(visit(), &nothing), "ok", "", classic);
     assert_eq!(judged(&with_extras(visit(), &pairs(9e3, 1e5))).rate_ratio, Some(0.09));
 }
 
@@ -405,6 +457,73 @@ fn quic_alone_blocked_is_impaired() {
         ..Extras::default()
     };
     check(&with_extras(visit(), &extras), "impaired", "quic.drop.sni", json!([false, true, "consistent"]));
+}
+
+/// Silence over QUIC is the network's doing only where somebody else gets an answer.
+#[test]
+fn quic_that_only_the_control_gets_is_impaired() {
+    let cell = |kind, name| QuicCell {
+        kind,
+        name,
+        at: AddressKind::Target,
+        address: format!("{ADDRESS}:443"),
+        attempt: 0,
+        failure: Some(Failure::GenericTimeout),
+        took_ms: 5000.0,
+    };
+    let extras = Extras {
+        quic: vec![
+            cell(QuicKind::Handshake, NameKind::Target),
+            cell(QuicKind::Handshake, NameKind::Control),
+            cell(QuicKind::VersionNegotiation, NameKind::None),
+        ],
+        ..Extras::default()
+    };
+    let classic = || json!([false, true, "consistent"]);
+    check(&with_extras(visit(), &extras), "ok", "", classic());
+    let asked = |failure: Value| {
+        with(visit(), |keys| {
+            keys["control"]["quic_handshake"] = json!({ format!("{ADDRESS}:443"):
+                { "server_name": "site.example", "status": failure.is_null(), "failure": failure } });
+        })
+    };
+    check(&with_extras(asked(Value::Null), &extras), "impaired", "quic.drop", classic());
+    check(&with_extras(asked(json!("generic_timeout_error")), &extras), "ok", "", classic());
+}
+
+/// A name with addresses of one family alone is no name that a resolver refuses, whatever else fails on the visit.
+#[test]
+fn a_family_without_addresses_is_no_refusal() {
+    let reply = |query, kind: &str, addrs: &[&str], failure| DnsReply {
+        query,
+        hostname: if query == QueryKind::Target { "site.example" } else { "8a3f.com" }.into(),
+        query_type: kind.into(),
+        resolver: ResolverKind::System,
+        resolver_address: "192.0.2.53:53".into(),
+        index: 0,
+        addrs: addrs.iter().map(|address| (*address).to_owned()).collect(),
+        cnames: Vec::new(),
+        rcode: Some(0),
+        extended_error: None,
+        failure,
+        ip_ttl: None,
+        took_ms: 1.0,
+        late: false,
+    };
+    let extras = |a: DnsReply| Extras {
+        dns: vec![
+            a,
+            reply(QueryKind::Target, "AAAA", &[], Some(Failure::DnsNoAnswer)),
+            reply(QueryKind::Control, "A", &[OTHER], None),
+            reply(QueryKind::Random, "A", &[], Some(Failure::DnsNxdomain)),
+        ],
+        ..Extras::default()
+    };
+    let classic = || json!(["http-failure", false, "consistent"]);
+    let answered = extras(reply(QueryKind::Target, "A", &[ADDRESS], None));
+    check(&with_extras(reset_visit(), &answered), "likely-blocked", "tls.reset", classic());
+    let refused = extras(reply(QueryKind::Target, "A", &[], Some(Failure::DnsNoAnswer)));
+    check(&with_extras(reset_visit(), &refused), "likely-blocked", "dns.refused", classic());
 }
 
 #[test]

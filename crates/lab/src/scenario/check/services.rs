@@ -93,11 +93,17 @@ impl Check<'_> {
             self.problem(service.kind.span(), "http3 = true goes with kind = \"web\" and TLS");
         }
         for answer in &service.answer {
-            if let Some(status) = answer.status.as_ref().filter(|status| !(200..=599).contains(status.get_ref())) {
+            if let Some(status) =
+                answer.status.as_ref().filter(|status| !(200..=599).contains(status.get_ref()))
+            {
                 self.problem(status.span(), "a status must lie between 200 and 599");
             }
             // nginx reads a $ as the beginning of a variable, and has no way to write one.
-            if [Some(&answer.body), answer.location.as_ref()].into_iter().flatten().any(|text| text.contains('$')) {
+            if [Some(&answer.body), answer.location.as_ref()]
+                .into_iter()
+                .flatten()
+                .any(|text| text.contains('$'))
+            {
                 self.problem(service.kind.span(), "an answer can't have a $ in it");
             }
         }

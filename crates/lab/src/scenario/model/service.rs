@@ -35,6 +35,9 @@ pub struct Service {
     /// `web`: what it says instead of its page, the first that fits.
     #[serde(default)]
     pub answer: Vec<Answer>,
+    /// `web`: a server of somebody else's: its pages don't carry what clients know the scenario's own sites by.
+    #[serde(default)]
+    pub foreign: bool,
     /// Another port than the kind's usual.
     pub port: Option<Spanned<u16>>,
     /// `program`: the command.

@@ -47,7 +47,8 @@ pub(super) struct Drawn {
 impl Drawn {
     /// The same case, run and seed draw the same.
     pub(super) fn new(case: &Case, run: u32, seed: u64, loss_percent_max: f64) -> Self {
-        let name = case.name.bytes().fold(seed, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
+        let name =
+            case.name.bytes().fold(seed, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
         let mut dice = Random::new(name ^ u64::from(run).rotate_left(32));
         let at = case.at.get(dice.below(case.at.len())).cloned().unwrap_or_default();
         // A tenth of a per cent is as exact as it gets.
@@ -102,10 +103,12 @@ pub(super) fn compose(
         } else {
             link(&mut world, &drawn.at)
         };
-        let table = table.ok_or_else(|| wrong(format!("the world has no place {:?} for its censor", drawn.at)))?;
+        let table =
+            table.ok_or_else(|| wrong(format!("the world has no place {:?} for its censor", drawn.at)))?;
         append(table, "adversary", Value::Table(censor));
     }
-    for service in world.get_mut("service").and_then(Value::as_table_mut).into_iter().flat_map(|all| all.iter_mut())
+    for service in
+        world.get_mut("service").and_then(Value::as_table_mut).into_iter().flat_map(|all| all.iter_mut())
     {
         let word = service.1.get_mut("program").and_then(|command| command.get_mut(0));
         if let Some(word) = word.filter(|word| word.as_str() == Some("daylight")) {
@@ -162,7 +165,10 @@ fn lay_over(world: &mut Table, over: &Table) {
 
 fn link<'w>(world: &'w mut Table, name: &str) -> Option<&'w mut Table> {
     let links = world.get_mut("link")?.as_array_mut()?;
-    links.iter_mut().filter_map(Value::as_table_mut).find(|link| link.get("name").and_then(Value::as_str) == Some(name))
+    links
+        .iter_mut()
+        .filter_map(Value::as_table_mut)
+        .find(|link| link.get("name").and_then(Value::as_str) == Some(name))
 }
 
 /// Sets a property of a link, unless the case has.
@@ -224,7 +230,8 @@ mod tests {
         let mut world: Table = toml::from_str("[[link]]\nname = 'a'\nx = 1\n[[event]]\nat = 1").unwrap();
         let over = "[[link]]\nname = 'a'\ny = 2\n[[link]]\nname = 'b'\n[[event]]\nat = 2";
         lay_over(&mut world, &toml::from_str(over).unwrap());
-        let expected = "[[link]]\nname = 'a'\nx = 1\ny = 2\n[[link]]\nname = 'b'\n[[event]]\nat = 1\n[[event]]\nat = 2";
+        let expected =
+            "[[link]]\nname = 'a'\nx = 1\ny = 2\n[[link]]\nname = 'b'\n[[event]]\nat = 1\n[[event]]\nat = 2";
         assert_eq!(world, toml::from_str(expected).unwrap());
     }
 }

@@ -214,11 +214,7 @@ pub fn score(
         truth: case.mechanism.clone().or_else(|| case.rule.clone()),
         runs: done.iter().filter(|(of, _)| *of == at).map(|(_, run)| run.clone()).collect(),
     });
-    Ok(ProbeScore {
-        seed: options.seed,
-        loss_percent_max: options.loss_percent_max,
-        cases: cases.collect(),
-    })
+    Ok(ProbeScore { seed: options.seed, loss_percent_max: options.loss_percent_max, cases: cases.collect() })
 }
 
 #[cfg(test)]

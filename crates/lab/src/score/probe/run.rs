@@ -84,8 +84,7 @@ pub(super) struct Job {
 impl Job {
     pub(super) fn new(case: &Case, number: u32, options: &Options) -> Result<Self, ProbeScoreError> {
         let drawn = Drawn::new(case, number, options.seed, options.loss_percent_max);
-        let folder = std::path::absolute(&options.output)
-            .map_err(LabError::file("find", &options.output))?;
+        let folder = std::path::absolute(&options.output).map_err(LabError::file("find", &options.output))?;
         let named = |end: &str| folder.join(format!("{}-{number}.{end}", case.name));
         let (measurement, log) = (named("jsonl"), named("txt"));
         let program = options.outer.first().map(String::as_str).unwrap_or_default();

@@ -15,7 +15,8 @@ pub fn render(score: &ProbeScore) -> String {
         score.cases.iter().partition(|case| case.is_look_alike());
     let mut text = format!("seed {}, loss to {} %\n", score.seed, score.loss_percent_max);
     if !mechanisms.is_empty() {
-        let _ = writeln!(text, "\n{:<NAME_WIDTH$} {:>4}  {:>9}  {:>9}", "mechanism", "runs", "right", "place");
+        let _ =
+            writeln!(text, "\n{:<NAME_WIDTH$} {:>4}  {:>9}  {:>9}", "mechanism", "runs", "right", "place");
         for case in &mechanisms {
             let place = case.place();
             let place = if place.of > 0 { share(place) } else { "–".to_owned() };
