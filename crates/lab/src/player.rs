@@ -46,6 +46,8 @@ pub(crate) struct Player<'a> {
 impl<'a> Player<'a> {
     pub(crate) fn build(scenario: &'a Scenario, job: &Job) -> Result<Self, LabError> {
         let begin = Instant::now();
+        let files = job.folder.join(service::FILES);
+        std::fs::create_dir_all(&files).map_err(LabError::file("make", &files))?;
         let world = World::build(scenario, &job.folder)?;
         let mut warnings = Vec::new();
         let mut middleboxes = BTreeMap::new();
@@ -205,6 +207,7 @@ impl<'a> Player<'a> {
             scenario: self.scenario,
             addresses: &self.world.plan.addresses,
             ca: &self.ca,
+            folder: &self.world.folder,
             token: &self.token,
         };
         let action = Action::new(client, &context);

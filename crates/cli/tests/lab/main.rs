@@ -7,6 +7,7 @@
 
 mod life;
 mod played;
+mod probe;
 mod score;
 
 use std::path::{Path, PathBuf};
@@ -105,7 +106,8 @@ fn small(folder: &Path, duration: &str, outcome: &str) -> String {
 #[test]
 fn every_scenario_of_ours_is_drawn_within_80_columns() {
     let tmp = tempfile::tempdir().unwrap();
-    for name in ["hello.toml", "belarus-2020.toml", "filter.toml", "spam-run.toml"] {
+    for name in ["hello.toml", "belarus-2020.toml", "belarus-2020-probe.toml", "filter.toml", "spam-run.toml"]
+    {
         let path = scenario(name).display().to_string();
         let output = daylight(&["lab", "run", "--dry-run", &path], tmp.path()).output().unwrap();
         assert!(output.status.success(), "{}", text(&output));

@@ -97,6 +97,8 @@ pub(crate) struct Context<'a> {
     pub(crate) scenario: &'a crate::scenario::Scenario,
     pub(crate) addresses: &'a std::collections::BTreeMap<String, Vec<IpAddr>>,
     pub(crate) ca: &'a Path,
+    /// The run's folder.
+    pub(crate) folder: &'a Path,
     pub(crate) token: &'a str,
 }
 
@@ -156,7 +158,9 @@ impl Action {
                 ca: context.ca.to_owned(),
             }
         } else {
-            What::Program(client.program.as_ref().map(|p| p.get_ref().clone()).unwrap_or_default())
+            let words = client.program.as_ref().map(|p| p.get_ref().as_slice()).unwrap_or_default();
+            // What can't be found is told when it can't be started.
+            What::Program(crate::service::command(words, context.folder).unwrap_or_else(|_| words.to_vec()))
         };
         let timeout = client.timeout.as_ref().map_or(crate::expect::TIMEOUT, |t| *t.get_ref()).duration();
         let resolver = client.server.as_ref().map(|s| *s.get_ref()).or(resolver);

@@ -1,4 +1,4 @@
-//! The report: `report.json`, `report.html`, the captures, and the services' logs.
+//! The report: `report.json`, `report.html`, the captures, the services' logs, and what programs left to be kept.
 
 mod chart;
 mod page;
@@ -35,6 +35,7 @@ pub fn write(record: &Record, from: &Path, to: &Path) -> Result<PathBuf, LabErro
     for (log, name) in logs.filter(|(log, _)| log.exists()) {
         copy(&log, &to.join("logs").join(name))?;
     }
+    copy_folder(&from.join(crate::service::FILES), &to.join(crate::service::FILES))?;
     for network in &record.networks {
         let name = format!("filter-{}", network.name);
         copy_folder(&from.join(&name), &to.join(&name))?;

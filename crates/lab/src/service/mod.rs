@@ -95,7 +95,9 @@ impl Server {
             ServiceKind::DnsRecursive => Some(dns::recursive(service, context, &folder)?),
             ServiceKind::Web => Some(web::configure(name, service, context, &folder)?),
             ServiceKind::Ssh => Some(ssh::configure(service, &folder)?),
-            ServiceKind::Program => service.program.as_ref().map(|p| p.get_ref().clone()),
+            ServiceKind::Program => {
+                service.program.as_ref().map(|p| self::command(p.get_ref(), context.folder)).transpose()?
+            }
             ServiceKind::Mail | ServiceKind::UdpEcho | ServiceKind::TcpEcho | ServiceKind::QuicEcho => None,
         };
         let quic = match service.kind.get_ref() {
@@ -259,6 +261,20 @@ fn package(program: &str) -> &'static str {
 }
 
 /// The full name of a program that lies where a user's PATH may not look.
+/// Where programs of a run leave files that are to be kept: below the run's folder, and then in the report.
+pub(crate) const FILES: &str = "files";
+
+/// A scenario's command as it is run: `{daylight}` in its words is this very program, `{files}` the folder of files that are
+/// kept.
+///
+/// # Errors
+/// If this program's own file can't be found.
+pub(crate) fn command(words: &[String], folder: &Path) -> Result<Vec<String>, LabError> {
+    let own = std::env::current_exe().map_err(LabError::file("find", "this program"))?;
+    let (own, files) = (own.display().to_string(), folder.join(FILES).display().to_string());
+    Ok(words.iter().map(|word| word.replace("{daylight}", &own).replace("{files}", &files)).collect())
+}
+
 pub(crate) fn system_program(name: &str) -> String {
     ["/usr/sbin", "/usr/bin", "/sbin", "/bin", "/usr/local/sbin", "/usr/local/bin"]
         .iter()

@@ -515,7 +515,9 @@ impl<'a> Work<'a> {
         let visit = visits.iter().find(|visit| visit.page.is_some())?;
         let page = visit.page.as_ref()?;
         let bytes = page.response.as_ref().map_or(0, |response| response.body.len() as u64);
-        let broke_off = page.response.is_some() && page.failure.as_ref().is_some_and(Failure::is_timeout);
+        // Without TLS, a request that gets nothing at all is not slow. With it the name has passed by then.
+        let begun = page.response.is_some() || self.target.scheme() == Scheme::Https;
+        let broke_off = begun && page.failure.as_ref().is_some_and(Failure::is_timeout);
         (broke_off || bytes >= throttle::BYTES_MIN).then_some(visit.to)
     }
 

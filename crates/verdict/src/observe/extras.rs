@@ -11,6 +11,9 @@ use crate::ooni::{Control, ControlTls, Failure};
 /// the control's slow start another: in the lab a limit to a tenth of the line shows as 0.11 to 0.18 of the rate.
 const SLOW: f64 = 0.25;
 
+/// What stalls had begun: after fewer bytes not much more has come than a server's session tickets.
+const STALL_BYTES_MIN: u64 = 4 << 10;
+
 pub(super) fn observe(
     extras: &Extras,
     target: &str,
@@ -242,8 +245,11 @@ fn pairs(pairs: &[ThrottlingPair]) -> Observation {
     seen.set(Field::PairCount, count(&|_| true));
     seen.set_some(Field::PairRatio, rate_ratio(pairs).map(Value::Float));
     seen.set(Field::PairSlow, count(&|pair| ratio(pair).is_some_and(|ratio| ratio <= SLOW)));
-    let stalls =
-        |pair: &&ThrottlingPair| pair.target.stalled_at.is_some() && pair.control.stalled_at.is_none();
+    let stalls = |pair: &&ThrottlingPair| {
+        pair.target.stalled_at.is_some()
+            && pair.target.bytes >= STALL_BYTES_MIN
+            && pair.control.stalled_at.is_none()
+    };
     seen.set(Field::PairStalls, count(&stalls));
     // What is slow for everybody on the path is no throttling of one name. The least round trip is compared: a shaper's
     // own queue makes the others longer. Loss can't be: a policer is loss.

@@ -75,16 +75,11 @@ pub(super) struct Files<'a> {
     pub(super) log: &'a Path,
 }
 
-/// The scenario's text. `program` is this program.
+/// The scenario's text.
 ///
 /// # Errors
 /// If the case can't stand in the world.
-pub(super) fn compose(
-    case: &Case,
-    drawn: &Drawn,
-    program: &str,
-    files: &Files<'_>,
-) -> Result<String, ProbeScoreError> {
+pub(super) fn compose(case: &Case, drawn: &Drawn, files: &Files<'_>) -> Result<String, ProbeScoreError> {
     let wrong = |message: String| ProbeScoreError::Case { name: case.name.clone(), message };
     let mut world: Table = toml::from_str(WORLD).map_err(|error| wrong(error.to_string()))?;
     lay_over(&mut world, &case.world);
@@ -107,23 +102,16 @@ pub(super) fn compose(
             table.ok_or_else(|| wrong(format!("the world has no place {:?} for its censor", drawn.at)))?;
         append(table, "adversary", Value::Table(censor));
     }
-    for service in
-        world.get_mut("service").and_then(Value::as_table_mut).into_iter().flat_map(|all| all.iter_mut())
-    {
-        let word = service.1.get_mut("program").and_then(|command| command.get_mut(0));
-        if let Some(word) = word.filter(|word| word.as_str() == Some("daylight")) {
-            *word = program.into();
-        }
-    }
-    append(&mut world, "client", Value::Table(client(case, drawn, program, files)));
+    append(&mut world, "client", Value::Table(client(case, drawn, files)));
     toml::to_string(&world).map_err(|error| wrong(error.to_string()))
 }
 
 /// The probe itself, what it says in a file.
-fn client(case: &Case, drawn: &Drawn, program: &str, files: &Files<'_>) -> Table {
+fn client(case: &Case, drawn: &Drawn, files: &Files<'_>) -> Table {
     let seed = drawn.seed.to_string();
     let (log, measurement) = (files.log.to_string_lossy(), files.measurement.to_string_lossy());
-    let mut command = vec!["sh", "-c", "exec \"$@\" 2> \"$0\"", &*log, program, "probe", "run", &case.target];
+    let mut command =
+        vec!["sh", "-c", "exec \"$@\" 2> \"$0\"", &*log, "{daylight}", "probe", "run", &case.target];
     command.extend(["--yes", "--seed", &seed, "--output", &*measurement]);
     command.extend(PROBE_KNOWS);
     if case.place.is_some() {
@@ -203,7 +191,7 @@ mod tests {
         for case in case::own().unwrap() {
             for run in 0..6 {
                 let drawn = Drawn::new(&case, run, 1, 2.0);
-                let text = compose(&case, &drawn, "/bin/daylight", &files).unwrap();
+                let text = compose(&case, &drawn, &files).unwrap();
                 let scenario = Scenario::parse(&text, &case.name).unwrap_or_else(|e| panic!("{e}\n{text}"));
                 assert_eq!(place(&case, &drawn).is_some(), case.place.is_some(), "{}", case.name);
                 let censors = scenario.link.iter().map(|link| link.adversary.len()).sum::<usize>()

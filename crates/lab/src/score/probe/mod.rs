@@ -193,7 +193,9 @@ pub fn score(
                 while let Some((at, job)) = jobs.get(next.fetch_add(1, Ordering::Relaxed))
                     && !interrupted.load(Ordering::Relaxed)
                 {
-                    if give.send((*at, job.run(options, interrupted))).is_err() {
+                    let run = job.run(options, interrupted);
+                    // What was cut short says nothing.
+                    if interrupted.load(Ordering::Relaxed) || give.send((*at, run)).is_err() {
                         return;
                     }
                 }

@@ -87,8 +87,7 @@ impl Job {
         let folder = std::path::absolute(&options.output).map_err(LabError::file("find", &options.output))?;
         let named = |end: &str| folder.join(format!("{}-{number}.{end}", case.name));
         let (measurement, log) = (named("jsonl"), named("txt"));
-        let program = options.outer.first().map(String::as_str).unwrap_or_default();
-        let text = compose::compose(case, &drawn, program, &Files { measurement: &measurement, log: &log })?;
+        let text = compose::compose(case, &drawn, &Files { measurement: &measurement, log: &log })?;
         crate::Scenario::parse(&text, &case.name).map_err(LabError::from)?;
         Ok(Self {
             number,
