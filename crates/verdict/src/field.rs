@@ -31,6 +31,7 @@ fields! {
     Portal "visit.portal" Bool "visits to what is never blocked gave something else: a captive portal",
     ResolverBroken "visit.resolver_broken" Bool "the system's resolver doesn't resolve a name that is never blocked either",
     ResolverWorks "visit.resolver_works" Bool "the system's resolver resolves a name that is never blocked",
+    ResolverAnswers "visit.resolver_answers" Bool "the system's resolver, asked for the target by UDP, gives an address: where the system's lookup failed, packets were lost",
     Wildcard "visit.wildcard" Bool "the system's resolver has an address for a name made up at random",
     ElsewhereResolves "visit.other_resolver" Bool "another resolver, asked from here, agrees with the control",
     InjectedReset "visit.injected_reset" Bool "a reset in the server's name, in a handshake with the target's name, is not the server's: no one harmless cause explains what speaks against it",

@@ -128,13 +128,13 @@ impl HttpBlockPageConfig {
     pub fn build(&self, seed: u64) -> Adversary {
         let (answer, mark) = self.page.render();
         let trigger = Trigger::new(self.matching.clone(), self.reassembly);
-        ForgedAnswer::new("http-block-page", trigger, answer, mark, self.place, seed)
+        ForgedAnswer::adversary("http-block-page", trigger, answer, mark, self.place, seed)
     }
 }
 
 impl ForgedAnswer {
     /// Answers what sets `trigger` off with these bytes, and ends the connection.
-    pub(super) fn new(
+    pub(super) fn adversary(
         kind: &'static str,
         trigger: Trigger,
         answer: Vec<u8>,

@@ -48,7 +48,7 @@ impl TlsAlertConfig {
         const FATAL: u8 = 2;
         let record = vec![ALERT, 3, 3, 0, 2, FATAL, self.alert];
         let trigger = Trigger::new(self.matching.clone(), self.reassembly);
-        ForgedAnswer::new("tls-alert", trigger, record, self.mark, self.place, seed)
+        ForgedAnswer::adversary("tls-alert", trigger, record, self.mark, self.place, seed)
     }
 }
 

@@ -160,7 +160,7 @@ impl Action {
         } else {
             let words = client.program.as_ref().map(|p| p.get_ref().as_slice()).unwrap_or_default();
             // What can't be found is told when it can't be started.
-            What::Program(crate::service::command(words, context.folder).unwrap_or_else(|_| words.to_vec()))
+            What::Program(crate::service::expanded(words, context.folder).unwrap_or_else(|_| words.to_vec()))
         };
         let timeout = client.timeout.as_ref().map_or(crate::expect::TIMEOUT, |t| *t.get_ref()).duration();
         let resolver = client.server.as_ref().map(|s| *s.get_ref()).or(resolver);

@@ -96,7 +96,7 @@ impl Server {
             ServiceKind::Web => Some(web::configure(name, service, context, &folder)?),
             ServiceKind::Ssh => Some(ssh::configure(service, &folder)?),
             ServiceKind::Program => {
-                service.program.as_ref().map(|p| self::command(p.get_ref(), context.folder)).transpose()?
+                service.program.as_ref().map(|p| expanded(p.get_ref(), context.folder)).transpose()?
             }
             ServiceKind::Mail | ServiceKind::UdpEcho | ServiceKind::TcpEcho | ServiceKind::QuicEcho => None,
         };
@@ -269,7 +269,7 @@ pub(crate) const FILES: &str = "files";
 ///
 /// # Errors
 /// If this program's own file can't be found.
-pub(crate) fn command(words: &[String], folder: &Path) -> Result<Vec<String>, LabError> {
+pub(crate) fn expanded(words: &[String], folder: &Path) -> Result<Vec<String>, LabError> {
     let own = std::env::current_exe().map_err(LabError::file("find", "this program"))?;
     let (own, files) = (own.display().to_string(), folder.join(FILES).display().to_string());
     Ok(words.iter().map(|word| word.replace("{daylight}", &own).replace("{files}", &files)).collect())

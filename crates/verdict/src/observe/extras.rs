@@ -1,8 +1,8 @@
 //! Observations of what we measure beyond OONI.
 
 use crate::extras::{
-    AddressKind, ControlVisit, Extras, InjectedPacket, NameKind, QueryKind, QuicCell, QuicKind, ResolverKind,
-    ThrottlingPair, TlsCell, TraceStep,
+    AddressKind, ControlVisit, DnsReply, Extras, InjectedPacket, NameKind, QueryKind, QuicCell, QuicKind,
+    ResolverKind, ThrottlingPair, TlsCell, TraceStep,
 };
 use crate::field::{Field, Observation, Value};
 use crate::ooni::{Control, ControlTls, Failure};
@@ -66,6 +66,9 @@ pub(super) fn summarise(extras: &Extras, target: &str, seen: &mut Observation) {
     let asked = system(QueryKind::Control).next().is_some();
     seen.set(Field::ResolverBroken, asked && !has_answer(QueryKind::Control));
     seen.set(Field::ResolverWorks, has_answer(QueryKind::Control));
+    let is_answered =
+        |reply: &DnsReply| !reply.resolver_address.is_empty() && !reply.late && !reply.addrs.is_empty();
+    seen.set(Field::ResolverAnswers, system(QueryKind::Target).any(is_answered));
     seen.set(Field::Wildcard, has_answer(QueryKind::Random));
     let is_foreign = |packet: &InjectedPacket| {
         packet.step == TraceStep::Tls && is_injected(packet) && is_reset(packet) && is_for(packet, target)
@@ -108,7 +111,7 @@ fn reply(extras: &Extras, at: usize) -> Observation {
     seen.set(Field::DnsAnswered, !reply.addrs.is_empty());
     // That a name has no address of one family is no failure where it has one of the other; and of a lost datagram nothing
     // is left to be said once the same resolver has answered.
-    let other_family = |other: &crate::extras::DnsReply| {
+    let other_family = |other: &DnsReply| {
         other.query == reply.query
             && other.resolver == reply.resolver
             && other.resolver_address == reply.resolver_address
@@ -120,7 +123,7 @@ fn reply(extras: &Extras, at: usize) -> Observation {
         seen.set(Field::DnsFailure, failure.as_str());
     }
     seen.set_some(Field::DnsExtended, reply.extended_error.map(|code| Value::Uint(code.into())));
-    let same_query = |other: &&crate::extras::DnsReply| {
+    let same_query = |other: &&DnsReply| {
         other.query == reply.query
             && other.resolver == reply.resolver
             && other.resolver_address == reply.resolver_address
@@ -130,7 +133,7 @@ fn reply(extras: &Extras, at: usize) -> Observation {
     };
     let all: Vec<_> = extras.dns.iter().filter(same_query).collect();
     seen.set(Field::DnsReplies, Value::Uint(all.len() as u64));
-    let differs = |other: &&crate::extras::DnsReply| {
+    let differs = |other: &&DnsReply| {
         !other.addrs.is_empty()
             && !reply.addrs.is_empty()
             && !other.addrs.iter().any(|address| reply.addrs.contains(address))

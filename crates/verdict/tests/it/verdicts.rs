@@ -459,6 +459,39 @@ fn quic_alone_blocked_is_impaired() {
     check(&with_extras(visit(), &extras), "impaired", "quic.drop.sni", json!([false, true, "consistent"]));
 }
 
+/// The system's lookup may time out over a lossy line while its resolver has answered the same question.
+#[test]
+fn a_lookup_that_got_lost_is_no_blocking() {
+    let reply = |query, addrs: &[&str], failure| DnsReply {
+        query,
+        hostname: "site.example".into(),
+        query_type: "A".into(),
+        resolver: ResolverKind::System,
+        resolver_address: "192.0.2.53:53".into(),
+        index: 0,
+        addrs: addrs.iter().map(|address| (*address).to_owned()).collect(),
+        cnames: Vec::new(),
+        rcode: None,
+        extended_error: None,
+        failure,
+        ip_ttl: None,
+        took_ms: 1.0,
+        late: false,
+    };
+    let lost = with(reset_visit(), |keys| {
+        keys["queries"][0]["failure"] = json!("generic_timeout_error");
+        keys["queries"][0]["answers"] = json!(null);
+        keys["tls_handshakes"] = json!([]);
+    });
+    let extras =
+        |target| Extras { dns: vec![target, reply(QueryKind::Control, &[OTHER], None)], ..Extras::default() };
+    let classic = || json!(["dns", false, "inconsistent"]);
+    let answered = extras(reply(QueryKind::Target, &[ADDRESS], None));
+    check(&with_extras(lost.clone(), &answered), "impaired", "dns.failure", classic());
+    let silent = extras(reply(QueryKind::Target, &[], Some(Failure::GenericTimeout)));
+    check(&with_extras(lost, &silent), "likely-blocked", "dns.failure", classic());
+}
+
 /// Silence over QUIC is the network's doing only where somebody else gets an answer.
 #[test]
 fn quic_that_only_the_control_gets_is_impaired() {

@@ -6,6 +6,8 @@
 
 mod case;
 mod compose;
+#[cfg(test)]
+mod reference;
 mod run;
 pub mod table;
 
