@@ -176,7 +176,7 @@ fn clients(out: &mut String, scenario: &Scenario) {
         let name = client.name();
         let what =
             if made { String::new() } else { format!(": {} on {}", client.what(), client.host.get_ref()) };
-        for (n, part) in wrap(&format!("{name}{what}{every}"), WIDTH - 2).iter().enumerate() {
+        for (n, part) in wrap(&format!("{name}{what}{every}"), WIDTH - 4).iter().enumerate() {
             line(out, if n == 0 { "" } else { "  " }, part);
         }
         for text in expectations(client) {
