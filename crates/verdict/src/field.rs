@@ -79,6 +79,7 @@ fields! {
     HttpStatus "http.status" Uint "the status code",
     HttpSame "http.same" Bool "the page that the control got: the same status, and a body, title or uncommon headers alike",
     HttpShared "http.own_server" Bool "it has uncommon headers that the control's response has too: the site's own server speaks",
+    HttpElsewhere "http.elsewhere" Str "what the target's name gets in a request to the control's address: the `same` page, an `other` one, or none (`failed`)",
     HttpWaiting "http.waiting" Bool "a waiting page, a CAPTCHA, or a refusal by the site's own provider",
     HttpBlockpage "http.blockpage" Str "the fingerprint of a block page that it fits",
     HttpVendor "http.blockpage_vendor" Str "the product that the fingerprint is of",

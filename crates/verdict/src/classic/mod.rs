@@ -11,7 +11,7 @@ mod v05;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-pub(crate) use diff::Diff;
+pub(crate) use diff::{Diff, title};
 
 use crate::ooni::{Control, Measurement, TestKeys};
 use crate::record::Classic;

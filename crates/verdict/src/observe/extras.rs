@@ -1,11 +1,12 @@
 //! Observations of what we measure beyond OONI.
 
+use crate::classic::title;
 use crate::extras::{
-    AddressKind, ControlVisit, DnsReply, Extras, InjectedPacket, NameKind, QueryKind, QuicCell, QuicKind,
-    ResolverKind, ThrottlingPair, TlsCell, TraceStep,
+    AddressKind, ControlVisit, DnsReply, Extras, HttpCell, InjectedPacket, NameKind, QueryKind, QuicCell,
+    QuicKind, ResolverKind, ThrottlingPair, TlsCell, TraceStep,
 };
 use crate::field::{Field, Observation, Value};
-use crate::ooni::{Control, ControlTls, Failure};
+use crate::ooni::{Body, Control, ControlTls, Failure, Response};
 
 /// A quarter of the control's rate or less is slow. Transfers are short, so what is let through at once hides part of a limit, and
 /// the control's slow start another: in the lab a limit to a tenth of the line shows as 0.11 to 0.18 of the rate.
@@ -140,6 +141,26 @@ fn reply(extras: &Extras, at: usize) -> Observation {
     };
     seen.set(Field::DnsConflict, all.iter().any(differs));
     seen
+}
+
+/// What the target's name gets in a request to the control's server, beside the page that it got at its own address. Whoever
+/// answers for a name on the way does so whatever the address; a site's own page is to be had from the site alone.
+pub(super) fn elsewhere(extras: &Extras, page: &Response) -> Option<&'static str> {
+    let is_such = |cell: &&HttpCell| cell.name == NameKind::Target && cell.at == AddressKind::Control;
+    let cell = extras.http.iter().rfind(is_such)?;
+    let Some(status) = cell.status_code.filter(|_| cell.failure.is_none()) else { return Some("failed") };
+    if i64::from(status) != page.code {
+        return Some("other");
+    }
+    // A cell holds a page's beginning alone.
+    let (whole, beginning) = (page.body.bytes(), cell.body.as_bytes());
+    let is_beginning = !beginning.is_empty() && whole.starts_with(beginning);
+    let titled = title(&page.body);
+    let is_titled = !titled.is_empty() && titled == title(&Body::from(cell.body.as_str()));
+    let location = page.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("location"));
+    let leads = location.map(|(_, place)| place.text());
+    let leads_there = leads.is_some() && leads.as_deref() == cell.location.as_deref();
+    Some(if is_beginning || is_titled || leads_there { "same" } else { "other" })
 }
 
 /// What most of some attempts came to; success counts when half of them have it, so that a lost packet decides nothing.

@@ -251,6 +251,9 @@ impl<'m> Visit<'m> {
             seen.set(Field::HttpSame, diff.is_same());
             seen.set(Field::HttpShared, diff.headers == Some(true));
         }
+        if !is_secure && let Some(own) = &self.keys.x_daylight {
+            seen.set_some(Field::HttpElsewhere, extras::elsewhere(own, response));
+        }
         let matched = fingerprints.matches(response);
         seen.set(Field::HttpWaiting, matched.is_benign());
         if let Some(found) = matched.blockpage() {

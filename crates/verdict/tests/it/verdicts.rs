@@ -2,8 +2,8 @@
 
 use daylight_verdict::Classifier;
 use daylight_verdict::extras::{
-    AddressKind, ControlVisit, DnsReply, Extras, NameKind, QueryKind, QuicCell, QuicKind, ResolverKind,
-    ThrottlingPair, TlsCell, Transfer, When,
+    AddressKind, ControlVisit, DnsReply, Extras, HttpCell, NameKind, QueryKind, QuicCell, QuicKind,
+    ResolverKind, ThrottlingPair, TlsCell, Transfer, When,
 };
 use daylight_verdict::fingerprint::Fingerprints;
 use daylight_verdict::ooni::Failure;
@@ -490,6 +490,35 @@ fn a_lookup_that_got_lost_is_no_blocking() {
     check(&with_extras(lost.clone(), &answered), "impaired", "dns.failure", classic());
     let silent = extras(reply(QueryKind::Target, &[], Some(Failure::GenericTimeout)));
     check(&with_extras(lost, &silent), "likely-blocked", "dns.failure", classic());
+}
+
+/// A page that nothing says to be the site's: the same name at the control's address tells who answers.
+#[test]
+fn a_page_for_one_country_is_told_from_one_for_a_name() {
+    let page = "<title>Notice</title>Not here.";
+    let odd = with(plain_visit(), |keys| {
+        keys["requests"][0]["response"] = json!({ "code": 200, "body": page, "headers": { "Server": "x" } });
+    });
+    let extras = |body: &str, failure: Option<Failure>| Extras {
+        http: vec![HttpCell {
+            name: NameKind::Target,
+            at: AddressKind::Control,
+            address: format!("{OTHER}:80"),
+            status_code: failure.is_none().then_some(200),
+            failure,
+            location: None,
+            body: body.into(),
+            changed_headers: Vec::new(),
+            took_ms: 1.0,
+        }],
+        ..Extras::default()
+    };
+    let classic = || json!(["http-diff", false, "consistent"]);
+    let own = extras("<title>An encyclopedia</title>", None);
+    check(&with_extras(odd.clone(), &own), "insufficient", "", classic());
+    check(&with_extras(odd.clone(), &extras(page, None)), "likely-blocked", "http.diff", classic());
+    let reset = extras("", Some(Failure::ConnectionReset));
+    check(&with_extras(odd, &reset), "likely-blocked", "http.diff", classic());
 }
 
 /// Silence over QUIC is the network's doing only where somebody else gets an answer.
