@@ -4,6 +4,7 @@
 //! socket, and the error queue, which names the routers. Where the probe hears its own packets ([`evidence`]), the TTL
 //! that an answer came with is known too, and with it an injector that copies the TTL of the packet it answers.
 
+mod icmp;
 mod place;
 mod probe;
 

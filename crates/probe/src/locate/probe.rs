@@ -14,10 +14,11 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, setsockopt, sockopt};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
+use super::icmp::Listener;
 use super::place::{Reply, Seen};
 use crate::evidence::{self, Book, Transport};
 
-/// After a router's message, an injected packet is waited for this long.
+/// After a router's message an injected packet is waited for this long, and after one that may be injected a router's.
 const AFTERMATH: Duration = Duration::from_millis(400);
 
 fn socket(to: SocketAddr) -> io::Result<Socket> {
@@ -56,6 +57,8 @@ pub(super) fn send(
         port.inspect(|port| book.own(Transport::Tcp, *port));
     }
     socket.connect_timeout(&to.into(), connect)?;
+    let local = socket.local_addr()?.as_socket().map_or(0, |local| local.port());
+    let icmp = Listener::open(to);
     limit(&socket, to, ttl)?;
     let mut stream = TcpStream::from(socket);
     stream.write_all(payload)?;
@@ -91,6 +94,9 @@ pub(super) fn send(
     {
         seen.reply_ttl = book.last_ttl(to, port);
     }
+    if seen.reply.ends() && seen.reply != Reply::Answer && !seen.exceeded_too {
+        seen.exceeded_too = exceeds_too(&stream, icmp.as_ref(), local, to);
+    }
     // Else the kernel would go on for a quarter of an hour to send what can't arrive, and the server would wait.
     let socket = SockRef::from(&stream);
     limit(&socket, to, 64)?;
@@ -102,6 +108,17 @@ pub(super) fn send(
         seen.exceeded_too = false;
     }
     Ok(seen)
+}
+
+/// Whether a router says of what was answered already that its TTL ran out.
+fn exceeds_too(stream: &TcpStream, icmp: Option<&Listener>, local: u16, to: SocketAddr) -> bool {
+    if let Some(icmp) = icmp {
+        return icmp.hears_exceeded(local, to, AFTERMATH);
+    }
+    // If the answer was no reset, the connection is told.
+    std::thread::sleep(AFTERMATH);
+    let error = stream.take_error().ok().flatten().map(|error| error.kind());
+    matches!(error, Some(io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable))
 }
 
 /// What kind of answer this is, by its first bytes (RFC 8446 §5.1).
