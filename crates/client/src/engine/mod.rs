@@ -109,7 +109,8 @@ impl Engine {
     /// Begins to look for a way, in a task of its own.
     ///
     /// # Errors
-    /// If no card offers a transport that is wanted and known, or all of them are of a site and its TLS can't be set up.
+    /// If no card offers a transport that is wanted and known, all of them are of a site and its TLS can't be set up, or
+    /// certificate authorities were named and can't be used.
     pub fn start(config: Config) -> Result<Self, EngineError> {
         let Config { cards, transports, profile, trust, mark, memory, census, race, rotation } = config;
         let servers: Vec<_> = cards.iter().filter_map(way::server).collect();
@@ -126,7 +127,7 @@ impl Engine {
             Ok(tls) => tls,
             Err(error) => {
                 ways.retain(|way| matches!(way.by, way::By::Plain));
-                if ways.is_empty() {
+                if ways.is_empty() || !matches!(trust, Trust::System) {
                     return Err(error.into());
                 }
                 status.note(runner::now_s(), format!("only plain can be used: {error}"));

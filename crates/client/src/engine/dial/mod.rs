@@ -31,13 +31,14 @@ pub(super) struct Tls {
 }
 
 impl Tls {
-    /// What these ways need of it: nothing, if no site is in any.
+    /// What these ways need of it: nothing, if no site is in any. Certificate authorities that were named are looked at
+    /// nevertheless: who named them wrongly is told.
     pub(super) fn of(
         ways: &[Way],
         profile: Profile,
         trust: &Trust,
     ) -> Result<Option<Self>, daylight_browser::Error> {
-        if ways.iter().all(|way| matches!(way.by, By::Plain)) {
+        if matches!(trust, Trust::System) && ways.iter().all(|way| matches!(way.by, By::Plain)) {
             return Ok(None);
         }
         let has_h3 = ways.iter().any(|way| matches!(way.by, By::H3 { .. }));
