@@ -80,29 +80,20 @@ fn server(folder: &Path) -> Running {
     let mut server = Running(command.spawn().unwrap());
     let line = server.line(|line| line.contains("plain: "));
     let port = line.rsplit(':').next().unwrap().trim();
-    let public = hex(&daylight_session::public_key(&KEY));
-    let card = |args: &[&str]| {
-        let output = daylight().args(["tunnel", "card"]).args(args).current_dir(folder).output().unwrap();
-        assert!(output.status.success(), "{}", said(&output));
-    };
-    card(&["keys", "keys"]);
-    let offer = format!("plain:port={port}");
-    card(&[
-        "new",
-        "--keys",
-        "keys",
-        "--address",
-        "127.0.0.1",
-        "--transport",
-        &offer,
-        "--server-key",
-        &public,
-        "--secret",
-        SECRET,
-        "-o",
-        "one.card",
-    ]);
+    let keys = daylight().args(["tunnel", "card", "keys", "keys"]).current_dir(folder).output().unwrap();
+    assert!(keys.status.success(), "{}", said(&keys));
+    card(folder, &format!("plain:port={port}"), "one.card");
     server
+}
+
+/// A card of that server.
+fn card(folder: &Path, offer: &str, output: &str) {
+    let public = hex(&daylight_session::public_key(&KEY));
+    let mut command = daylight();
+    command.args(["tunnel", "card", "new", "--keys", "keys", "--address", "127.0.0.1", "--transport", offer]);
+    command.args(["--server-key", &public, "--secret", SECRET, "-o", output]);
+    let output = command.current_dir(folder).output().unwrap();
+    assert!(output.status.success(), "{}", said(&output));
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -165,6 +156,36 @@ fn a_card_and_a_program() {
     let status = client(folder.path(), &["status"]).output().unwrap();
     assert!(said(&status).contains("no client is running"), "{}", said(&status));
     assert!(client(folder.path(), &["forget", "--all"]).output().unwrap().status.success());
+}
+
+/// A program on a thumb drive may come to where there are no certificate authorities.
+#[test]
+fn plain_needs_no_certificate_authorities() {
+    let (folder, echo) = (tempfile::tempdir().unwrap(), echo());
+    let _server = server(folder.path());
+    card(folder.path(), "web:name=www.example.org", "two.card");
+    let run = |cards: &[&str]| {
+        let args = [cards, &["--listen", "127.0.0.1:0", "--no-local"]].concat();
+        let mut command = client(folder.path(), &args);
+        command.env("SSL_CERT_FILE", "none").env("SSL_CERT_DIR", "none");
+        command
+    };
+    let refused = said(&run(&["two.card"]).output().unwrap());
+    assert!(refused.contains("certificate"), "{refused}");
+    for (cards, notices) in [(&["one.card"][..], 0), (&["one.card", "two.card"], 1)] {
+        let mut running = Running(run(cards).spawn().unwrap());
+        let line = running.line(|line| line.starts_with("Your programs find the tunnel at "));
+        asks(line.split(' ').find(|word| word.starts_with("127.0.0.1:")).unwrap(), echo);
+        let status = client(folder.path(), &["status", "--json"]).output().unwrap();
+        let status: serde_json::Value = serde_json::from_slice(&status.stdout).unwrap();
+        let said: Vec<_> =
+            status["notices"].as_array().unwrap().iter().map(|notice| &notice["text"]).collect();
+        let only_plain =
+            |text: &&&serde_json::Value| text.as_str().unwrap().contains("only plain can be used");
+        assert_eq!(said.iter().filter(only_plain).count(), notices, "{said:?}");
+        running.interrupt();
+        assert!(running.0.wait().unwrap().success());
+    }
 }
 
 #[test]

@@ -3,7 +3,6 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use daylight_browser::Trust;
 use daylight_card::Transport;
 use daylight_client::engine::{Config, Engine, EngineStream, Rotation};
 use daylight_client::front::{Front, Reach};
@@ -67,22 +66,6 @@ async fn the_first_byte() {
         engine.stop().await;
         until("the server has ended the session", || served.sessions() == 0).await;
     }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn plain_needs_no_certificates() {
-    let served = Served::start().await;
-    let unusable = |transports| Config { trust: Trust::Roots("none".into()), ..served.config(transports) };
-    let refused = Engine::start(unusable(&[Transport::Web])).err().expect("an error").to_string();
-    let engine = start(unusable(&BOTH));
-    let _stream = connect(&engine, echoes().await).await;
-    let status = engine.status().borrow().clone();
-    assert_eq!(status.route.expect("a route").transport, "plain");
-    assert_eq!(status.notices.first().expect("a notice").text, format!("only plain can be used: {refused}"));
-    engine.stop().await;
-    let engine = start(unusable(&[Transport::Plain]));
-    let _stream = connect(&engine, echoes().await).await;
-    assert_eq!(engine.status().borrow().notices, []);
 }
 
 #[tokio::test(flavor = "multi_thread")]
