@@ -59,7 +59,9 @@ impl File {
         if packets.is_empty() {
             return Ok(());
         }
-        let mut own: Vec<IpAddr> = packets.iter().map(|packet| packet.own).collect();
+        // A loopback address is everybody's, and a forged answer may hold it.
+        let own = packets.iter().map(|packet| packet.own).filter(|own| !own.is_loopback());
+        let mut own: Vec<IpAddr> = own.collect();
         own.sort_unstable();
         own.dedup();
         if self.writer.is_none() {
@@ -161,5 +163,13 @@ mod tests {
         file.add(&[packet("100.64.7.9", None)], true).unwrap();
         assert_eq!((file.packets(), read(&path).len()), (1, 2));
         assert_eq!(read(&path)[1], packet("100.64.7.9", None).bytes);
+    }
+
+    #[test]
+    fn a_loopback_address_is_nobodys_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut file = File::beside(&folder.path().join("m.jsonl"));
+        file.add(&[packet("127.0.0.1", None)], false).unwrap();
+        assert_eq!(read(file.path())[0], packet("127.0.0.1", None).bytes);
     }
 }

@@ -220,14 +220,20 @@ impl<'a> Work<'a> {
     async fn look_at_packets(&mut self) {
         let Some(book) = evidence::book() else { return };
         let kept = book.take().await;
-        let mut own: Vec<IpAddr> = kept.iter().map(|packet| packet.own.to_canonical()).collect();
-        own.sort_unstable();
-        own.dedup();
-        own.retain(|address| !self.own.contains(address));
-        self.own.extend(own);
+        for packet in &kept {
+            self.note_own(packet.own);
+        }
         let found = evidence::find(kept);
         self.extras.injected = found.injected;
         self.evidence = found.packets;
+    }
+
+    /// Notes an address that is to be taken out of what is written. A loopback address is everybody's, and a forged answer may hold it.
+    fn note_own(&mut self, address: IpAddr) {
+        let address = address.to_canonical();
+        if !address.is_loopback() && !self.own.contains(&address) {
+            self.own.push(address);
+        }
     }
 
     fn write_names(&mut self, names: &Names, depth: usize) {
@@ -380,12 +386,8 @@ impl<'a> Work<'a> {
         depth: usize,
         id: i64,
     ) {
-        // A loopback address is everybody's.
-        if let Some(own) =
-            visit.connect.from.map(|from| from.ip().to_canonical()).filter(|own| !own.is_loopback())
-            && !self.own.contains(&own)
-        {
-            self.own.push(own);
+        if let Some(from) = visit.connect.from {
+            self.note_own(from.ip());
         }
         let written = visit::write(visit, request, target, self.clock, depth, id);
         self.keys.tcp_connect.push(written.connect);
