@@ -15,8 +15,6 @@ use crate::plan::Target;
 use crate::settings::Settings;
 use crate::tls::{Handshake, Hello, Roots, handshake};
 
-/// A cell that fails is tried again this often: one lost handshake is no blocking.
-const ATTEMPTS: u32 = 2;
 /// So much of a page stands in a cell.
 const BODY_BYTES_MAX: usize = 8 << 10;
 
@@ -40,16 +38,11 @@ impl Cells<'_> {
         }
     }
 
-    /// One handshake, repeated if it fails.
+    /// One handshake, repeated while it leaves something open.
     pub(super) async fn tls(&self, kind: NameKind, at: AddressKind, to: SocketAddr) -> Vec<TlsCell> {
         let mut cells = Vec::new();
-        for attempt in 0..ATTEMPTS {
-            let cell = self.tls_once(kind, at, to, attempt).await;
-            let failed = cell.failure.is_some();
-            cells.push(cell);
-            if !failed {
-                break;
-            }
+        while is_open(&cells) {
+            cells.push(self.tls_once(kind, at, to, cells.len() as u32).await);
         }
         cells
     }
@@ -127,6 +120,20 @@ impl Cells<'_> {
     }
 }
 
+/// Whether one more attempt is needed to know what these came to. One lost handshake is no blocking; and what is put in on the
+/// way is not sent again if it gets lost, so that two attempts of the same block may fail each otherwise.
+fn is_open(attempts: &[TlsCell]) -> bool {
+    match attempts {
+        [] => true,
+        [one] => one.failure.is_some(),
+        [one, other] => {
+            let both_failed = one.failure.is_some() && other.failure.is_some();
+            both_failed && one.connected && other.connected && one.failure != other.failure
+        }
+        _ => false,
+    }
+}
+
 /// A page at one more of the target's addresses.
 pub(super) fn other_page(address: SocketAddr, page: &http::Exchange) -> HttpCell {
     let mut cell = HttpCell {
@@ -186,4 +193,29 @@ fn issuer(der: &[u8]) -> Option<String> {
     let issuer = certificate.issuer();
     let common = issuer.iter_common_name().next().and_then(|name| name.as_str().ok());
     Some(common.map_or_else(|| issuer.to_string(), str::to_owned))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn attempt(connected: bool, failure: Option<&str>) -> TlsCell {
+        let address = "192.0.2.1:443";
+        let cell = serde_json::json!({"name": "target", "at": "target", "address": address, "connected": connected, "failure": failure});
+        serde_json::from_value(cell).unwrap()
+    }
+
+    #[test]
+    fn a_third_attempt_only_where_two_failed_each_otherwise() {
+        let reset = || attempt(true, Some("connection_reset"));
+        let timeout = || attempt(true, Some("generic_timeout_error"));
+        let unconnected = || attempt(false, Some("generic_timeout_error"));
+        let open = attempt(true, None);
+        assert!(is_open(&[]) && is_open(&[reset()]) && is_open(&[unconnected()]));
+        assert!(!is_open(std::slice::from_ref(&open)) && !is_open(&[reset(), open]));
+        assert!(is_open(&[reset(), timeout()]) && !is_open(&[reset(), reset()]));
+        // Where a block lingers no connection comes about; waiting for a third tells nothing.
+        assert!(!is_open(&[reset(), unconnected()]));
+        assert!(!is_open(&[reset(), timeout(), reset()]));
+    }
 }
