@@ -21,6 +21,7 @@ cargo xtask COMMAND
   fuzz [S]      runs every fuzz target for S seconds (default 600)
   bench-filter     measures the filter inline against plain forwarding
   bench-tunnel [OPTION]...  measures the tunnel against shadowsocks-libev and others
+  bench-probe [OPTION]...   measures what a run of the probe takes
   bench-peer DIR   compares with ndpiReader on the captures in DIR
   score SHARED  scores the labels against the reference data in the folder SHARED
 ";
@@ -37,6 +38,7 @@ fn main() -> ExitCode {
         ["fuzz", seconds] => fuzz(seconds),
         ["bench-filter"] => script("scripts/bench-filter", &[]),
         ["bench-tunnel", ref options @ ..] => script("scripts/bench-tunnel", options),
+        ["bench-probe", ref options @ ..] => script("scripts/bench-probe", options),
         ["bench-peer", folder] => script("scripts/bench-peer", &[folder]),
         ["score", shared] => script("scripts/score", &[shared]),
         _ => {

@@ -91,7 +91,7 @@ pub(crate) struct Run {
     pub(crate) no_packets: bool,
 
     /// Targets at a time
-    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64))]
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=64))]
     pub(crate) at_once: u16,
 
     /// Draw the order with this number, to have the same again

@@ -494,22 +494,25 @@ impl<'a> Work<'a> {
             quic::Attempt { kind, name, server_name, at, to }
         };
         let (handshake, ping) = (QuicKind::Handshake, QuicKind::VersionNegotiation);
-        let mut innocuous = vec![
-            at(handshake, NameKind::Control, AddressKind::Target, to),
-            at(ping, NameKind::None, AddressKind::Target, to),
-        ];
-        let mut named = vec![at(handshake, NameKind::Target, AddressKind::Target, to)];
-        if let Some(address) = control_at {
-            let to = SocketAddr::new(address, settings.control.port);
-            innocuous.push(at(handshake, NameKind::Control, AddressKind::Control, to));
-            named.push(at(handshake, NameKind::Target, AddressKind::Control, to));
-        }
-        // A name's block may linger, and fall on all that goes to the same port.
-        for attempts in [innocuous, named] {
-            let wait = settings.waits.quic;
-            let cells = all(attempts.iter().map(|what| quic::attempt(what, &self.shared.roots, wait))).await;
-            self.extras.quic.extend(cells.into_iter().flatten());
-        }
+        let (roots, wait) = (&self.shared.roots, settings.waits.quic);
+        let control_to = control_at.map(|address| SocketAddr::new(address, settings.control.port));
+        let elsewhere = async |name| match control_to {
+            Some(to) => quic::attempt(&at(handshake, name, AddressKind::Control, to), roots, wait).await,
+            None => Vec::new(),
+        };
+        let here = at(handshake, NameKind::Control, AddressKind::Target, to);
+        let ping = at(ping, NameKind::None, AddressKind::Target, to);
+        // A name's block may linger, and fall on all that goes to the same port: it comes last.
+        let (innocuous, control) =
+            tokio::join!(quic::attempt_or_refused(&here, &ping, roots, wait), elsewhere(NameKind::Control),);
+        let is_offered = !quic::is_refused(&innocuous);
+        self.extras.quic.extend(innocuous.into_iter().chain(control));
+        let here = async {
+            let what = at(handshake, NameKind::Target, AddressKind::Target, to);
+            if is_offered { quic::attempt(&what, roots, wait).await } else { Vec::new() }
+        };
+        let (here, control) = tokio::join!(here, elsewhere(NameKind::Target));
+        self.extras.quic.extend(here.into_iter().chain(control));
     }
 
     /// Where pairs of transfers can tell something: the handshake went well, and the page is long enough, or broke off.

@@ -58,6 +58,35 @@ pub(crate) async fn attempt(what: &Attempt<'_>, roots: &Roots, timeout: Duration
     cells
 }
 
+/// A handshake beside a ping. If the host says that nobody listens there, the handshake is given up: most sites have no QUIC,
+/// and it would wait in vain.
+pub(crate) async fn attempt_or_refused(
+    handshake: &Attempt<'_>,
+    ping: &Attempt<'_>,
+    roots: &Roots,
+    timeout: Duration,
+) -> Vec<QuicCell> {
+    let (handshake, ping) = (attempt(handshake, roots, timeout), attempt(ping, roots, timeout));
+    tokio::pin!(handshake, ping);
+    tokio::select! {
+        mut cells = &mut ping => {
+            if !is_refused(&cells) {
+                cells.extend(handshake.await);
+            }
+            cells
+        }
+        mut cells = &mut handshake => {
+            cells.extend(ping.await);
+            cells
+        }
+    }
+}
+
+/// Whether the host said each time that nobody listens there.
+pub(crate) fn is_refused(cells: &[QuicCell]) -> bool {
+    !cells.is_empty() && cells.iter().all(|cell| cell.failure.as_ref().is_some_and(Failure::is_refused))
+}
+
 async fn handshake(what: &Attempt<'_>, roots: &Roots, timeout: Duration) -> Result<(), Failure> {
     let recorder = recorder(roots, what.server_name)?;
     let mut config = ClientConfig::builder_with_provider(Arc::clone(roots.provider()))

@@ -77,12 +77,12 @@ impl Plan {
         self.seed = seed;
     }
 
-    /// How many items each category has; those without one under the empty name.
+    /// How many items each category has; those without one are in none.
     #[must_use]
     pub fn categories(&self) -> BTreeMap<&str, usize> {
         let mut counts = BTreeMap::new();
-        for item in &self.items {
-            *counts.entry(item.category.as_deref().unwrap_or_default()).or_default() += 1;
+        for category in self.items.iter().filter_map(|item| item.category.as_deref()) {
+            *counts.entry(category).or_default() += 1;
         }
         counts
     }
