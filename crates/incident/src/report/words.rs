@@ -58,9 +58,10 @@ pub(crate) fn term<'a>(study: &'a Study, seen: &Seen) -> &'a str {
     study.rows.mechanism(seen.mechanism).unwrap_or("not named")
 }
 
-/// `1 network`, `3 networks`.
+/// `1 network`, `3 networks`, `2 series`.
 pub(crate) fn count(number: usize, noun: &str) -> String {
-    format!("{} {noun}{}", thousands(number as u64), if number == 1 { "" } else { "s" })
+    let ending = if number == 1 || noun.ends_with('s') { "" } else { "s" };
+    format!("{} {noun}{ending}", thousands(number as u64))
 }
 
 /// A number with commas between thousands.
