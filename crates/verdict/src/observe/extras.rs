@@ -251,9 +251,14 @@ pub(crate) fn median(values: impl Iterator<Item = f64>) -> Option<f64> {
 }
 
 /// The target's rate over the control's. What never began has none: that is another mechanism.
+/// The target's rate by the control's. A page that is whole and much shorter is another one, a redirect or a notice, and says
+/// nothing of rates.
 fn ratio(pair: &ThrottlingPair) -> Option<f64> {
-    (pair.control.rate_bytes_per_s > 0.0 && pair.target.bytes > 0)
-        .then(|| pair.target.rate_bytes_per_s / pair.control.rate_bytes_per_s)
+    let (target, control) = (&pair.target, &pair.control);
+    let broke_off = target.failure.is_some() || target.stalled_at.is_some();
+    let is_comparable = broke_off || target.bytes >= control.bytes / 2;
+    (is_comparable && target.bytes > 0 && control.rate_bytes_per_s > 0.0)
+        .then(|| target.rate_bytes_per_s / control.rate_bytes_per_s)
 }
 
 /// The median of the pairs' ratios.

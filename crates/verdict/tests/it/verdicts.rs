@@ -437,7 +437,13 @@ fn throttling_is_told_from_a_slow_server_by_pairs() {
     // What never began is not slow.
     let mut nothing = pairs(0.0, 1e5);
     nothing.throttling.iter_mut().for_each(|pair| pair.target.bytes = 0);
-    check(&with_extras(visit(), &nothing), "ok", "", classic);
+    check(&with_extras(visit(), &nothing), "ok", "", classic.clone());
+    // A redirect is no slow page; a page that broke off is.
+    let mut short = pairs(9e3, 1e5);
+    short.throttling.iter_mut().for_each(|pair| pair.target.bytes = 117);
+    check(&with_extras(visit(), &short), "ok", "", classic.clone());
+    short.throttling.iter_mut().for_each(|pair| pair.target.failure = Some(Failure::GenericTimeout));
+    check(&with_extras(visit(), &short), "impaired", "tls.throttle.sni", classic);
     assert_eq!(judged(&with_extras(visit(), &pairs(9e3, 1e5))).rate_ratio, Some(0.09));
 }
 
