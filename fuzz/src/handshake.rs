@@ -16,8 +16,7 @@ const ACCESS_SECRET: [u8; 32] = [2; 32];
 /// A key whose coefficients are all 0: one of ML-KEM's, if a bad one.
 const KEM_KEY: [u8; 1184] = [0; 1184];
 
-static CONFIG: LazyLock<Arc<ServerConfig>> =
-    LazyLock::new(|| Arc::new(ServerConfig::new(PRIVATE_KEY)));
+static CONFIG: LazyLock<Arc<ServerConfig>> = LazyLock::new(|| Arc::new(ServerConfig::new(PRIVATE_KEY)));
 
 pub(crate) fn run(data: &[u8]) {
     let mut input = Input::new(data);

@@ -5,9 +5,7 @@ use std::sync::{Arc, LazyLock};
 
 use daylight_inspect::FlowRecord;
 use daylight_policy::audit::{Counts, Entry, Event, Timestamp, Totals};
-use daylight_policy::{
-    Decision, Early, FieldSet, Files, FlowState, Judge, Kind, Policy, Stage, check,
-};
+use daylight_policy::{Decision, Early, FieldSet, Files, FlowState, Judge, Kind, Policy, Stage, check};
 
 use crate::engine;
 
@@ -61,7 +59,8 @@ pub(crate) fn run(data: &[u8]) {
         if let Some(rule) = last.1.and_then(|at| policy.rules().get(at as usize)) {
             let never = |kind: Kind| matches!(kind, Kind::Shadowed | Kind::Impossible | Kind::Expired);
             // Two rules can stand in one line, if they are in an array.
-            let found = findings.iter().find(|finding| finding.subject == rule.name.as_str() && never(finding.kind));
+            let found =
+                findings.iter().find(|finding| finding.subject == rule.name.as_str() && never(finding.kind));
             assert!(found.is_none(), "{found:?} had the say");
             let (name, rule_name) = (policy.name().clone(), rule.name.clone());
             let target = policy.target(rule, record, None);

@@ -126,15 +126,23 @@ impl FromStr for Target {
         if text.is_empty() {
             return Err(TargetError::new(text, "write a URL, a host, or host:port"));
         }
-        if text.len() > TARGET_BYTES_MAX {
-            return Err(TargetError::new(text, "no more than 2048 bytes are taken"));
-        }
+        let bounded = |length: usize| {
+            let why = "no more than 2048 bytes are taken, percent-encoded";
+            if length > TARGET_BYTES_MAX { Err(TargetError::new(text, why)) } else { Ok(()) }
+        };
+        bounded(text.len())?;
         if text.chars().any(|c| c.is_control() || c.is_whitespace()) {
             return Err(TargetError::new(text, "take the blanks out of it"));
         }
         let parse = |url: &str| Url::parse(url).map_err(|error| TargetError::new(text, &error.to_string()));
+        let target = |url: Url| {
+            let target = Self::of(url, text)?;
+            // As it is written into measurements and read from them: encoding makes three bytes of one.
+            bounded(target.input().len())?;
+            Ok(target)
+        };
         if text.contains("://") {
-            return Self::of(parse(text)?, text);
+            return target(parse(text)?);
         }
         // A bare IPv6 address has colons but no port.
         let bare = match text.parse::<IpAddr>() {
@@ -143,9 +151,9 @@ impl FromStr for Target {
         };
         let url = parse(&format!("https://{bare}"))?;
         if url.port() == Some(80) {
-            return Self::of(parse(&format!("http://{bare}"))?, text);
+            return target(parse(&format!("http://{bare}"))?);
         }
-        Self::of(url, text)
+        target(url)
     }
 }
 
@@ -220,7 +228,10 @@ mod tests {
             let error = written.parse::<Target>().unwrap_err().to_string();
             assert!(error.contains(part), "{written}: {error}");
         }
-        assert!("a".repeat(3000).parse::<Target>().unwrap_err().to_string().len() < 200);
+        for long in ["a".repeat(3000), format!("https://example.org/{}", "ä".repeat(500))] {
+            let error = long.parse::<Target>().unwrap_err().to_string();
+            assert!(error.contains("2048 bytes") && error.len() < 300, "{error}");
+        }
     }
 
     #[test]
