@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 #[non_exhaustive]
 pub enum Error {
     /// A file or folder can't be read or written.
-    #[error("can't {action} {path}: {source}")]
+    #[error("can't {action} {path}")]
     Io {
         /// What was to be done.
         action: &'static str,

@@ -135,7 +135,7 @@ pub enum Error {
     #[error("nothing to measure: name a target, a list or a service")]
     Nothing,
     /// The file of measurements.
-    #[error("{path} can't be written: {source}")]
+    #[error("{path} can't be written")]
     Output {
         /// The file.
         path: PathBuf,

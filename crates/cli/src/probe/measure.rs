@@ -53,13 +53,16 @@ pub(super) fn run(args: &Run) -> Result<ExitCode> {
     shown.bar.finish_and_clear();
     let _ = writeln!(
         io::stderr(),
-        "{} measured{}{}: {}\nWhat it means: daylight probe classify {} --explain",
+        "{} measured{}{}: {}",
         summary.measured,
         if summary.before > 0 { format!(", {} before", summary.before) } else { String::new() },
         if summary.left > 0 { format!(", {} left", summary.left) } else { String::new() },
         args.output.display(),
-        args.output.display(),
     );
+    if summary.measured + summary.before > 0 {
+        let output = args.output.display();
+        let _ = writeln!(io::stderr(), "What it means: daylight probe classify {output} --explain");
+    }
     if summary.packets > 0 {
         let capture = evidence::File::beside(&args.output);
         let capture = capture.path();

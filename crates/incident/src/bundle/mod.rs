@@ -33,7 +33,7 @@ const PATH_BYTES_MAX: usize = 100;
 #[non_exhaustive]
 pub enum BundleError {
     /// Reading or writing failed.
-    #[error("can't {action} {path}: {source}")]
+    #[error("can't {action} {path}")]
     Io {
         /// What was to be done.
         action: &'static str,

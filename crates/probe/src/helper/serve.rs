@@ -69,7 +69,7 @@ pub struct Tls {
 #[non_exhaustive]
 pub enum HelperError {
     /// The address.
-    #[error("can't listen on {at}: {source}")]
+    #[error("can't listen on {at}")]
     Listen {
         /// Where.
         at: SocketAddr,

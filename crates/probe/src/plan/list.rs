@@ -44,7 +44,7 @@ pub struct Skipped {
 #[non_exhaustive]
 pub enum ListError {
     /// The file can't be read.
-    #[error("{path} can't be read: {source}")]
+    #[error("{path} can't be read")]
     Read {
         /// The file.
         path: String,
