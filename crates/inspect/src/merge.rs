@@ -24,6 +24,12 @@ pub trait RecordSink: Send {
     /// A flow has ended (or a part of it, after the active time-out).
     fn flow(&mut self, record: Box<FlowRecord>);
 
+    /// A flow goes on, with these counters since its start (or since its last part). Comes from time to time, of the busiest
+    /// flows, and only from an engine that was asked to report.
+    fn progress(&mut self, record: Box<FlowRecord>) {
+        let _ = record;
+    }
+
     /// A transaction within a flow. Comes before its flow's record, and only if transactions are wanted.
     fn event(&mut self, event: EventRecord) {
         let _ = event;

@@ -74,6 +74,10 @@ impl RecordSink for Box<dyn Writer> {
         (**self).flow(record);
     }
 
+    fn progress(&mut self, record: Box<FlowRecord>) {
+        (**self).progress(record);
+    }
+
     fn event(&mut self, event: EventRecord) {
         (**self).event(event);
     }
