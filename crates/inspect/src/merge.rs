@@ -10,6 +10,7 @@ use foldhash::fast::RandomState;
 use daylight_protocols::{Confidence, Fact, ProtocolId, Transport};
 
 use crate::config::Config;
+use crate::keep::KeptPackets;
 use crate::record::{EventRecord, FlowRecord};
 use crate::shard::Output;
 use crate::{enrich, ports};
@@ -28,6 +29,11 @@ pub trait RecordSink: Send {
     /// flows, and only from an engine that was asked to report.
     fn progress(&mut self, record: Box<FlowRecord>) {
         let _ = record;
+    }
+
+    /// The first packets of the flow whose record comes next. Only from an engine that was asked to keep them.
+    fn packets(&mut self, record: &FlowRecord, packets: &KeptPackets) {
+        let _ = (record, packets);
     }
 
     /// A transaction within a flow. Comes before its flow's record, and only if transactions are wanted.
@@ -118,13 +124,8 @@ impl Names {
         let told = Told { packet, name: Arc::clone(name), before: None };
         let bucket = self.bucket(key);
         if let Some(i) = self.find(key, bucket) {
-            let last = &mut self.ring[i].last;
-            // A flow that began between two answers with the same name finds the earlier one.
-            if last.name != *name {
-                let before = std::mem::replace(last, told);
-                last.before = Some(Box::new(before));
-                last.truncate(NAMES_MAX);
-            }
+            self.ring[i].last.insert(told);
+            self.ring[i].last.truncate(NAMES_MAX);
             return 0;
         }
         if self.youngest.is_empty() {
@@ -156,6 +157,22 @@ impl Told {
     /// From the last one back.
     fn iter(&self) -> impl Iterator<Item = &Self> {
         std::iter::successors(Some(self), |told| told.before.as_deref())
+    }
+
+    /// Puts in what was told, behind what was told later: of several engines, one may be ahead of another.
+    fn insert(&mut self, told: Self) {
+        if self.packet > told.packet {
+            match &mut self.before {
+                Some(before) => before.insert(told),
+                None => self.before = Some(Box::new(told)),
+            }
+            return;
+        }
+        // A flow that began between two answers with the same name finds the earlier one.
+        if self.name != told.name {
+            let before = std::mem::replace(self, told);
+            self.before = Some(Box::new(before));
+        }
     }
 
     /// Forgets all but so many.
@@ -239,6 +256,7 @@ impl Correlation {
     /// Hands on what came out of one chunk, of all shards.
     pub(crate) fn merge(&mut self, outputs: Vec<Output>, config: &Config, sink: &mut dyn RecordSink) {
         let (mut records, mut facts, mut events) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut progress, mut kept) = (Vec::new(), HashMap::<_, _, RandomState>::default());
         for mut output in outputs {
             // Of one shard alone, as they are.
             if records.is_empty() {
@@ -252,6 +270,8 @@ impl Correlation {
                 facts.append(&mut output.facts);
             }
             events.append(&mut output.events);
+            progress.append(&mut output.progress);
+            kept.extend(output.kept);
         }
         // Fragments given up together have one place: then the client decides, or the name.
         facts.sort_by_key(|(order, client, _)| (*order, *client));
@@ -263,7 +283,14 @@ impl Correlation {
         records.sort_by(|(a, x), (b, y)| a.cmp(b).then_with(|| x.ends.uid.cmp(&y.ends.uid)));
         for (first_packet, mut record) in records {
             self.apply(&mut record, first_packet, config, true);
+            if let Some(packets) = kept.remove(&first_packet) {
+                sink.packets(&record, &packets);
+            }
             sink.flow(record);
+        }
+        for (first_packet, mut record) in progress {
+            self.apply(&mut record, first_packet, config, true);
+            sink.progress(record);
         }
     }
 }
@@ -292,6 +319,16 @@ mod tests {
         assert_eq!(found, [None, Some("b"), Some("b"), Some("c"), Some("e")]);
         assert!(names.get(key(2)).is_none());
         assert!(names.get((key(1).1, key(1).0)).is_none());
+    }
+
+    #[test]
+    fn told_late_it_has_its_place() {
+        let mut names = Names::default();
+        for (packet, name) in [(30, "c"), (10, "a"), (20, "b"), (21, "b")] {
+            names.learn(packet, key(1), &name.into());
+        }
+        let found = [9, 10, 19, 20, 29, 30].map(|packet| name_at(&names, 1, packet));
+        assert_eq!(found, [None, Some("a"), Some("a"), Some("b"), Some("b"), Some("c")]);
     }
 
     #[test]
