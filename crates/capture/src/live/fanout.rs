@@ -179,7 +179,7 @@ mod tests {
 
     fn frame(ip: &[u8]) -> Vec<u8> {
         let ether_type = if ip[0] >> 4 == 6 { [0x86, 0xdd] } else { [8, 0] };
-        [&[0; 12], &ether_type, ip].concat()
+        [&[0; 12][..], &ether_type, ip].concat()
     }
 
     #[test]
