@@ -28,6 +28,8 @@ pub mod raw_socket;
 #[cfg(target_os = "linux")]
 mod saved_syn;
 mod source;
+#[cfg(target_os = "linux")]
+mod sys;
 mod write;
 
 #[cfg(test)]

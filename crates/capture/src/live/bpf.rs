@@ -3,15 +3,15 @@
 /// One instruction, `struct sock_filter` of `linux/filter.h`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
-pub(super) struct Instruction {
+pub(crate) struct Instruction {
     /// What to do.
-    pub(super) code: u16,
+    pub(crate) code: u16,
     /// How many instructions to pass over if a comparison holds …
-    pub(super) jt: u8,
+    pub(crate) jt: u8,
     /// … and if it does not.
-    pub(super) jf: u8,
+    pub(crate) jf: u8,
     /// The constant.
-    pub(super) k: u32,
+    pub(crate) k: u32,
 }
 
 /// Where a frame's EtherType lies, and how the kernel calls it.

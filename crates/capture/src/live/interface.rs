@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use daylight_packet::LinkType;
 
 use super::LiveError;
-use super::sys;
+use crate::sys;
 
 /// The number of an interface; `None` if there is none of that name. It changes when an interface is made anew.
 pub fn index_of(interface: &str) -> Option<u32> {

@@ -17,7 +17,6 @@ mod fanout;
 mod filter;
 mod interface;
 mod ring;
-mod sys;
 mod xdp;
 
 use std::os::fd::{AsFd, BorrowedFd};
@@ -25,6 +24,9 @@ use std::time::Duration;
 
 use daylight_packet::{Batch, Spread};
 
+use crate::sys;
+
+pub(crate) use bpf::Instruction;
 pub use error::LiveError;
 pub use filter::Filter;
 pub use interface::{index_of, interfaces};

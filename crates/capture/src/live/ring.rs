@@ -13,8 +13,8 @@ use daylight_packet::{Batch, Frame, FrameBytes, LinkType, Spread};
 
 use super::bpf::{self, Instruction};
 use super::interface::{Link, failed, link};
-use super::sys::{self, Mapping};
 use super::{LiveError, Means, Options, Tap, TapCounters, fanout};
+use crate::sys::{self, Mapping};
 
 /// Large enough for every segment that the kernel puts together (64 KiB), small enough to lie in a second-level cache with
 /// what is made of it.

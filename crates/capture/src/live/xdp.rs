@@ -17,8 +17,8 @@ use daylight_packet::{Batch, Frame, LinkType};
 
 use super::bpf::{self, Instruction};
 use super::interface::{file, link};
-use super::sys::{self, Mapping, Plain, check, plain};
 use super::{LiveError, Means, Options, Tap, TapCounters};
+use crate::sys::{self, Mapping, Plain, check, plain};
 
 /// A frame has a page. Longer ones are dropped by the kernel, and counted.
 const CHUNK_BYTES: usize = 4096;

@@ -1,4 +1,4 @@
-//! System calls that several parts make, each behind a safe function.
+//! System calls of sockets that several parts make, each behind a safe function.
 #![allow(unsafe_code)]
 
 use std::ffi::{CString, c_int, c_void};
@@ -9,16 +9,16 @@ use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-pub(super) fn length<T>() -> libc::socklen_t {
+pub(crate) fn length<T>() -> libc::socklen_t {
     size_of::<T>() as libc::socklen_t
 }
 
-pub(super) fn check(result: c_int) -> io::Result<c_int> {
+pub(crate) fn check(result: c_int) -> io::Result<c_int> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
 }
 
 /// A new socket, closed when the value is dropped.
-pub(super) fn socket(domain: c_int, kind: c_int) -> io::Result<OwnedFd> {
+pub(crate) fn socket(domain: c_int, kind: c_int) -> io::Result<OwnedFd> {
     // SAFETY: no pointers. Protocol 0: a packet socket receives nothing before it is bound.
     let fd = check(unsafe { libc::socket(domain, kind | libc::SOCK_CLOEXEC, 0) })?;
     // SAFETY: `socket` has just given this descriptor to us alone.
@@ -26,7 +26,7 @@ pub(super) fn socket(domain: c_int, kind: c_int) -> io::Result<OwnedFd> {
 }
 
 /// Sets an option to a value that the kernel only reads, and that has no pointers into memory of ours.
-pub(super) fn set<T: Plain>(fd: BorrowedFd<'_>, level: c_int, option: c_int, value: &T) -> io::Result<()> {
+pub(crate) fn set<T: Plain>(fd: BorrowedFd<'_>, level: c_int, option: c_int, value: &T) -> io::Result<()> {
     // SAFETY: the pointer is to a value of that size, which lives through the call.
     check(unsafe {
         libc::setsockopt(
@@ -41,7 +41,7 @@ pub(super) fn set<T: Plain>(fd: BorrowedFd<'_>, level: c_int, option: c_int, val
 }
 
 /// Gets an option.
-pub(super) fn get<T: Plain>(fd: BorrowedFd<'_>, level: c_int, option: c_int) -> io::Result<T> {
+pub(crate) fn get<T: Plain>(fd: BorrowedFd<'_>, level: c_int, option: c_int) -> io::Result<T> {
     // SAFETY: all-zero bytes are valid for a plain type.
     let mut value: T = unsafe { zeroed() };
     let mut len = length::<T>();
@@ -56,7 +56,7 @@ pub(super) fn get<T: Plain>(fd: BorrowedFd<'_>, level: c_int, option: c_int) -> 
 ///
 /// # Safety
 /// Whoever implements it says so.
-pub(super) unsafe trait Plain {}
+pub(crate) unsafe trait Plain {}
 
 macro_rules! plain {
     ($($t:ty),*) => { $(
@@ -64,11 +64,12 @@ macro_rules! plain {
         unsafe impl Plain for $t {}
     )* };
 }
-pub(super) use plain;
+pub(crate) use plain;
 
 plain!(
     c_int,
     u32,
+    libc::tpacket_stats,
     libc::packet_mreq,
     libc::tpacket_stats_v3,
     libc::tpacket_req3,
@@ -77,11 +78,11 @@ plain!(
 );
 
 /// Attaches a program (`SO_ATTACH_FILTER`, `PACKET_FANOUT_DATA`), which the kernel copies.
-pub(super) fn set_program(
+pub(crate) fn set_program(
     fd: BorrowedFd<'_>,
     level: c_int,
     option: c_int,
-    program: &[super::bpf::Instruction],
+    program: &[crate::live::Instruction],
 ) -> io::Result<()> {
     let len = u16::try_from(program.len()).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
     let filter = libc::sock_fprog { len, filter: program.as_ptr().cast_mut().cast::<libc::sock_filter>() };
@@ -89,7 +90,7 @@ pub(super) fn set_program(
 }
 
 /// Binds a packet socket to an interface, for all protocols.
-pub(super) fn bind_packet(fd: BorrowedFd<'_>, index: c_int) -> io::Result<()> {
+pub(crate) fn bind_packet(fd: BorrowedFd<'_>, index: c_int) -> io::Result<()> {
     // SAFETY: all-zero bytes are a valid `sockaddr_ll`.
     let mut address: libc::sockaddr_ll = unsafe { zeroed() };
     address.sll_family = libc::AF_PACKET as u16;
@@ -101,7 +102,7 @@ pub(super) fn bind_packet(fd: BorrowedFd<'_>, index: c_int) -> io::Result<()> {
 }
 
 /// The number of an interface, 0 if there is none of that name.
-pub(super) fn index_of(interface: &str) -> c_int {
+pub(crate) fn index_of(interface: &str) -> c_int {
     let Ok(name) = CString::new(interface) else { return 0 };
     // SAFETY: `name` is a string that ends with NUL, and lives through the call.
     let index = unsafe { libc::if_nametoindex(name.as_ptr()) };
@@ -109,14 +110,14 @@ pub(super) fn index_of(interface: &str) -> c_int {
 }
 
 /// True if there is an interface of this number.
-pub(super) fn index_is_there(index: c_int) -> bool {
+pub(crate) fn index_is_there(index: c_int) -> bool {
     let mut name = [0u8; libc::IF_NAMESIZE];
     // SAFETY: the buffer has the size that the call asks for.
     !unsafe { libc::if_indextoname(index as libc::c_uint, name.as_mut_ptr().cast()) }.is_null()
 }
 
 /// What kind of link an interface is: `ARPHRD_…`.
-pub(super) fn hardware_type(interface: &str) -> io::Result<u16> {
+pub(crate) fn hardware_type(interface: &str) -> io::Result<u16> {
     let fd = socket(libc::AF_INET, libc::SOCK_DGRAM)?;
     // SAFETY: all-zero bytes are a valid `ifreq`.
     let mut request: libc::ifreq = unsafe { zeroed() };
@@ -129,7 +130,7 @@ pub(super) fn hardware_type(interface: &str) -> io::Result<u16> {
 }
 
 /// What makes an interface promiscuous until the socket is closed.
-pub(super) fn promiscuous(index: c_int) -> libc::packet_mreq {
+pub(crate) fn promiscuous(index: c_int) -> libc::packet_mreq {
     libc::packet_mreq {
         mr_ifindex: index,
         mr_type: libc::PACKET_MR_PROMISC as u16,
@@ -138,7 +139,7 @@ pub(super) fn promiscuous(index: c_int) -> libc::packet_mreq {
     }
 }
 
-pub(super) fn wait(fds: &[BorrowedFd<'_>], timeout: Duration) -> io::Result<()> {
+pub(crate) fn wait(fds: &[BorrowedFd<'_>], timeout: Duration) -> io::Result<()> {
     let mut fds: Vec<PollFd<'_>> = fds.iter().map(|fd| PollFd::new(*fd, PollFlags::POLLIN)).collect();
     let timeout = PollTimeout::try_from(timeout).unwrap_or(PollTimeout::MAX);
     match poll(&mut fds, timeout) {
@@ -148,7 +149,7 @@ pub(super) fn wait(fds: &[BorrowedFd<'_>], timeout: Duration) -> io::Result<()> 
 }
 
 /// Shared memory of a socket, unmapped when the value is dropped.
-pub(super) struct Mapping {
+pub(crate) struct Mapping {
     start: *mut u8,
     bytes: usize,
 }
@@ -160,12 +161,12 @@ unsafe impl Sync for Mapping {}
 
 impl Mapping {
     /// Maps so many bytes of a socket, from `offset` on.
-    pub(super) fn of_socket(fd: BorrowedFd<'_>, bytes: usize, offset: i64) -> io::Result<Self> {
+    pub(crate) fn of_socket(fd: BorrowedFd<'_>, bytes: usize, offset: i64) -> io::Result<Self> {
         Self::map(bytes, libc::MAP_SHARED | libc::MAP_POPULATE, fd.as_raw_fd(), offset)
     }
 
     /// New memory, all zeros.
-    pub(super) fn anonymous(bytes: usize) -> io::Result<Self> {
+    pub(crate) fn anonymous(bytes: usize) -> io::Result<Self> {
         Self::map(bytes, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS, -1, 0)
     }
 
@@ -180,11 +181,11 @@ impl Mapping {
         Ok(Self { start: start.cast(), bytes })
     }
 
-    pub(super) fn start(&self) -> *mut u8 {
+    pub(crate) fn start(&self) -> *mut u8 {
         self.start
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.bytes
     }
 }
