@@ -25,6 +25,9 @@ use crate::shard::{Origin, Output, Shard, ShardCounters};
 /// frames came in.
 const INBOX_MAX: usize = 64;
 
+/// A clock that is set back by less than this is waited for.
+const STEP_NS: i64 = 60_000_000_000;
+
 struct Merger {
     correlation: Correlation,
     sink: Box<dyn RecordSink>,
@@ -170,12 +173,6 @@ impl Fleet {
         }
         status
     }
-
-    /// Waits for the merger and gives the sink to `use_it`: to flush it, or to finish it when the workers are.
-    pub fn with_sink<T>(&self, use_it: impl FnOnce(&mut dyn RecordSink) -> T) -> T {
-        self.shared.merge();
-        use_it(&mut *lock(&self.shared.merger).sink)
-    }
 }
 
 /// A panic of a worker is the run's own: a poisoned lock is passed on.
@@ -202,11 +199,6 @@ impl Shared {
                 return;
             }
         }
-    }
-
-    /// Merges what is there, waiting for whoever is at it.
-    fn merge(&self) {
-        self.drain(lock(&self.merger));
     }
 
     fn drain(&self, mut merger: MutexGuard<'_, Merger>) {
@@ -275,8 +267,8 @@ impl Worker {
         }
     }
 
-    /// Takes in what others have passed on.
-    fn take_in(&mut self) {
+    /// Takes in what others have passed on, when nothing comes from a link.
+    pub fn take_in(&mut self) {
         let waiting = std::mem::take(&mut *lock(&self.shared.inboxes[self.me]));
         for chunk in waiting {
             self.process(&chunk);
@@ -321,11 +313,17 @@ impl Worker {
     }
 
     /// It is so late: takes in what others have passed on, ends the flows whose time has come, where no packets come that
-    /// would. `report`: tells of flows that go on; once a second is often enough.
+    /// would. If the clock was set back by more than a minute, all flows are ended, and those that go on begin anew: by their old
+    /// times they would not end before the clock is there again. `report`: tells of flows that go on; once a second is often enough.
     pub fn advance(&mut self, now_ns: i64, report: bool) {
         self.take_in();
-        self.now_ns = self.now_ns.max(now_ns);
-        let mut output = self.shard.advance(self.now_ns);
+        let mut output = if now_ns < self.now_ns.saturating_sub(STEP_NS) {
+            self.now_ns = now_ns;
+            self.shard.begin_again(now_ns)
+        } else {
+            self.now_ns = self.now_ns.max(now_ns);
+            self.shard.advance(self.now_ns)
+        };
         if report {
             output.progress = self.shard.report();
         }

@@ -32,7 +32,7 @@ pub trait RecordSink: Send {
     }
 
     /// The first packets of the flow whose record comes next. Only from an engine that was asked to keep them.
-    fn packets(&mut self, record: &FlowRecord, packets: &KeptPackets) {
+    fn packets(&mut self, record: &FlowRecord, packets: KeptPackets) {
         let _ = (record, packets);
     }
 
@@ -284,7 +284,7 @@ impl Correlation {
         for (first_packet, mut record) in records {
             self.apply(&mut record, first_packet, config, true);
             if let Some(packets) = kept.remove(&first_packet) {
-                sink.packets(&record, &packets);
+                sink.packets(&record, packets);
             }
             sink.flow(record);
         }

@@ -196,6 +196,16 @@ impl Shard {
         self.hand_on(true)
     }
 
+    /// Ends all flows, and takes this for the time although it has been later.
+    pub(crate) fn begin_again(&mut self, now_ns: i64) -> Output {
+        for index in self.table.indices().collect::<Vec<_>>() {
+            self.end(index, EndReason::Active);
+        }
+        self.wheel = Wheel::default();
+        self.now_ns = now_ns;
+        self.hand_on(true)
+    }
+
     /// Brings flows and what hangs from them into the cache, level by level, so that the misses of a group overlap.
     #[inline]
     fn touch(&self, flows: impl Iterator<Item = FlowIndex>) {

@@ -32,7 +32,7 @@ impl RecordSink for Sink {
         self.0.lock().unwrap().progress.push(*record);
     }
 
-    fn packets(&mut self, record: &FlowRecord, packets: &KeptPackets) {
+    fn packets(&mut self, record: &FlowRecord, packets: KeptPackets) {
         let bytes = packets.iter().map(|frame| frame.bytes.len() as u64).sum();
         let kept = (packets.iter().count() as u64, bytes);
         self.0.lock().unwrap().kept.insert(record.ends.uid, kept);
@@ -64,27 +64,23 @@ fn options(name: &str) -> FleetOptions {
 fn dealt(source: &mut dyn FrameSource, name: &str, threads: usize, len: usize) -> Told {
     let sink = Sink::default();
     let (fleet, mut workers) = Fleet::new(config(threads), &options(name), Box::new(sink.clone()));
-    let (mut turn, mut frames) = (0, 0);
+    let (mut turn, mut frames, mut now_ns) = (0, 0, 0);
     while let Some(batch) = source.next_batch(len).unwrap() {
         frames += batch.frames.len() as u64;
+        now_ns = batch.frames.iter().map(|frame| frame.ts_ns).max().unwrap_or(now_ns).max(now_ns);
         workers[turn % threads].packets(0, batch);
         turn += 1;
         // Before anybody is a batch ahead.
         let others = workers.iter_mut().filter(|worker| worker.number() != (turn - 1) % threads);
-        others.for_each(|worker| worker.packets(0, empty()));
+        others.for_each(|worker| worker.take_in());
     }
-    workers.iter_mut().for_each(|worker| worker.advance(0, true));
+    workers.iter_mut().for_each(|worker| worker.advance(now_ns, true));
     let status = fleet.status();
     assert_eq!(status.frames.frames, frames);
     assert!(status.flows > 0 && status.packets_not_passed_on == 0, "{status:?}");
     workers.into_iter().for_each(|worker| worker.finish());
-    fleet.with_sink(|_| ());
     assert_eq!(fleet.status().flows, 0);
     std::mem::take(&mut *sink.0.lock().unwrap())
-}
-
-fn empty() -> Batch {
-    Batch { data: Arc::new(Vec::new()), frames: Vec::new() }
 }
 
 #[test]
@@ -122,6 +118,30 @@ fn flows_that_go_on_are_told_of() {
     assert_eq!(over.src.packets, 200);
 }
 
+/// A machine without a battery for its clock may begin in another year.
+#[test]
+fn a_clock_that_is_set_does_not_stop_the_engine() {
+    let sink = Sink::default();
+    let (fleet, mut workers) = Fleet::new(config(1), &options("x"), Box::new(sink.clone()));
+    let worker = &mut workers[0];
+    let mut at = |second: i64, port: u16| {
+        let mut capture = Capture::new();
+        capture.wait_s(second).udp((CLIENT.0, port), SERVER, b"x");
+        let batch = capture.source().next_batch(1).unwrap().unwrap();
+        let now_ns = batch.frames[0].ts_ns;
+        worker.packets(0, batch);
+        worker.advance(now_ns, false);
+        sink.0.lock().unwrap().flows.len()
+    };
+    assert_eq!(at(100_000, 1), 0);
+    assert_eq!(at(99_980, 2), 0, "twenty seconds back are waited for");
+    assert_eq!(at(0, 3), 3, "a day is not: all that is there is ended");
+    assert_eq!(at(30, 4), 3);
+    assert_eq!(at(200, 5), 4, "time-outs go by the new time");
+    assert_eq!(at(300_000_000, 6), 5, "and so they do years ahead");
+    assert_eq!(fleet.status().flows, 1);
+}
+
 /// On threads, with what each is given at random: nothing is lost, and no flow is in two engines.
 #[test]
 fn workers_run_at_once() {
@@ -148,7 +168,6 @@ fn workers_run_at_once() {
             });
         }
     });
-    fleet.with_sink(|_| ());
     let told = std::mem::take(&mut *sink.0.lock().unwrap());
     let packets: u64 = told.flows.iter().map(|flow| flow.src.packets).sum();
     assert_eq!(packets + fleet.status().packets_not_passed_on, 20_000);
