@@ -62,6 +62,7 @@ Examples:
   daylight inspect 'captures/*.pcapng.gz' --format jsonl --where 'tls_version < \"TLSv1.2\"'
   daylight inspect capture.pcap --format csv --fields start,src_ip,hostname,application
   daylight inspect capture.pcap --format zeek --output logs/
+  daylight inspect 'captures/*.pcap' --store flows/
 
 Exit status:
   0  everything was read
@@ -84,6 +85,13 @@ pub(crate) struct Inspect {
     /// Where to: a file (jsonl, csv, parquet, summary), a folder (zeek), or - for standard output
     #[arg(long, short, value_name = "FILE|DIR", default_value = "-")]
     pub(crate) output: PathBuf,
+
+    /// Add the records to the store in this folder, instead of printing them; see `daylight query`
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["format", "output", "fields"], help_heading = "Store")]
+    pub(crate) store: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) kept: StoreKept,
 
     /// Only these fields, separated by commas; a protocol's name stands for all its fields. See `daylight fields`
     #[arg(long, value_name = "FIELDS", value_delimiter = ',')]
@@ -153,6 +161,37 @@ pub(crate) struct Inspect {
     /// No progress bar
     #[arg(long, short)]
     pub(crate) quiet: bool,
+}
+
+/// How records are kept in a store.
+#[derive(Args)]
+pub(crate) struct StoreKept {
+    /// The name of this sensor in the store's records
+    #[arg(long, value_name = "NAME", default_value = "main", help_heading = "Store")]
+    pub(crate) sensor: String,
+
+    /// Keep clients' addresses as they are; without it they are replaced by pseudonyms
+    #[arg(long, requires = "store", help_heading = "Store")]
+    pub(crate) keep_addresses: bool,
+
+    /// The file with the pseudonyms' keys, made if it isn't there [default: DIR.key, beside the store]
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "store",
+        conflicts_with = "keep_addresses",
+        help_heading = "Store"
+    )]
+    pub(crate) key_file: Option<PathBuf>,
+
+    /// Days after which another key is used
+    #[arg(long, value_name = "DAYS", default_value_t = 30, help_heading = "Store",
+          value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) rotate_key: u32,
+
+    /// More networks in which clients are, beside the private ones, separated by commas
+    #[arg(long, value_name = "NETWORKS", value_delimiter = ',', help_heading = "Store")]
+    pub(crate) clients: Vec<String>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]

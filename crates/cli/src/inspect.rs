@@ -12,13 +12,14 @@ use daylight_inspect::summary::Summary;
 use daylight_inspect::{Column, ColumnId, Config, Control, RecordSink, Timeouts, column, columns};
 use daylight_packet::{FrameSource, OverlapPolicy, SourceEnd, SourceError};
 use daylight_protocols::ProtocolId;
+use daylight_store::folder::StoreWriter;
 use daylight_store::{Destination, Order, Select, Writer};
 
 use crate::args::{Format, Inspect, Overlap};
 use crate::interrupt::{self, Interruptible, is_interrupted};
 use crate::progress::Progress;
 use crate::summary::Read;
-use crate::term::Style;
+use crate::term::{Style, bytes, grouped};
 
 pub(crate) fn run(args: &Inspect) -> Result<ExitCode> {
     let files = daylight_capture::expand(&args.files)?;
@@ -31,7 +32,7 @@ pub(crate) fn run(args: &Inspect) -> Result<ExitCode> {
     let mut config = config(args)?;
     // A summary shows nothing that the engine doesn't work out anyway.
     let mut wanted: Vec<ColumnId> = match args.format {
-        Format::Summary => Vec::new(),
+        Format::Summary if args.store.is_none() => Vec::new(),
         _ => columns.iter().map(|c| c.id).collect(),
     };
     if let Some(condition) = &condition {
@@ -44,6 +45,26 @@ pub(crate) fn run(args: &Inspect) -> Result<ExitCode> {
 
     interrupt::watch()?;
     let to = Destination::from(args.output.clone());
+    if let Some(folder) = &args.store {
+        let writer = StoreWriter::new(&crate::store::options(folder, &args.kept)?)?;
+        let mut sink = Select::new(writer, condition, order, args.limit);
+        let run = read_all(&files, &config, args, &mut sink);
+        let flows = sink.finish()?;
+        let run = run?;
+        run.tell(args);
+        if !args.quiet {
+            let counters = sink.inner().counters();
+            let _ = writeln!(
+                io::stderr(),
+                "daylight: {} flows in {} files in {} ({})",
+                grouped(flows),
+                grouped(counters.files),
+                folder.display(),
+                bytes(counters.bytes)
+            );
+        }
+        return Ok(run.exit_code());
+    }
     if args.format == Format::Summary {
         let mut sink = Select::new(Summary::default(), condition, order, args.limit);
         let run = read_all(&files, &config, args, &mut sink)?;

@@ -9,6 +9,7 @@ mod lab;
 mod listing;
 mod probe;
 mod progress;
+mod store;
 mod summary;
 mod term;
 mod tunnel;

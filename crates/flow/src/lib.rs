@@ -13,7 +13,7 @@ mod reassemble;
 mod table;
 mod wheel;
 
-pub use community::community_id;
+pub use community::{community_id, community_id_of};
 pub use conn::{ConnState, Flow, History, HistoryText, Side};
 pub use hash::FlowHasher;
 pub use reassemble::{Piece, Reassembler, ReassemblyCounters, SEGMENTS_MAX, START_KEPT_MAX};

@@ -67,7 +67,7 @@ pub struct Uid([u8; 19]);
 
 impl Uid {
     /// From 128 bits.
-    pub(crate) fn new(words: [u64; 2]) -> Self {
+    pub fn new(words: [u64; 2]) -> Self {
         const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
         let mut text = [b'C'; 19];
         for (mut word, digits) in words.into_iter().zip(text[1..].chunks_mut(9)) {

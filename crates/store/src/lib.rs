@@ -3,12 +3,16 @@
 //! A [`Writer`] is a [`RecordSink`] that can fail and be finished. [`open`] makes one for a [`Format`]; [`Select`]
 //! stands before it and lets through what is asked for: a condition, a limit, an order. A writer that fails keeps the
 //! error, closes itself (so that the run stops), and gives the error when it is finished; what was written stays.
+//!
+//! A [`folder`] is a store that many writers add to, for as long as records are to stay.
 #![forbid(unsafe_code)]
 
 mod csv;
+pub mod folder;
 mod jsonl;
 mod out;
 mod parquet;
+mod pseudonym;
 mod select;
 #[cfg(test)]
 mod tests;
@@ -19,7 +23,9 @@ use std::path::PathBuf;
 
 use daylight_inspect::{Column, EventRecord, FlowRecord, RecordSink};
 
+pub use crate::parquet::{FileColumn, FileKind};
 pub use out::{Destination, StoreError};
+pub use pseudonym::{KeyError, NetworkError, Networks};
 pub use select::{Order, Select};
 pub use time::rfc3339;
 

@@ -9,28 +9,26 @@
 //! one can't be written, the file is cut to those before it, and gets the footer for them; if there is no room for that
 //! either, groups are given up until there is.
 
+mod encoder;
 mod leaf;
+mod rows;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashSet;
 use std::fs::File;
 use std::io;
-use std::sync::Arc;
 
-use daylight_expr::{Kind, ValueRef};
-use daylight_inspect::{Column, ColumnId, Core, FlowRecord, RecordSink};
-use daylight_protocols::FieldRef;
-use parquet::basic::{Compression, Repetition, ZstdLevel};
+use daylight_inspect::{Column, FlowRecord, RecordSink};
+use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{FileMetaData, ParquetMetaData, ParquetMetaDataBuilder, ParquetMetaDataWriter};
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
-use parquet::file::writer::SerializedFileWriter;
-use parquet::schema::types::{Type, TypePtr};
 
 use crate::out::Target;
 use crate::{StoreError, Writer};
-use leaf::{Leaf, leaf_type, list_type};
+pub(crate) use encoder::{Encoder, column_type};
+pub(crate) use rows::Rows;
+pub use rows::{FileColumn, FileKind};
 
 /// A group has at most so many rows …
 const ROWS_MAX: u32 = 1 << 16;
@@ -38,15 +36,8 @@ const ROWS_MAX: u32 = 1 << 16;
 const BYTES_MAX: usize = 32 << 20;
 
 pub(crate) struct Parquet {
-    /// Core columns, with the leaf where each begins.
-    core: Vec<(Core, usize)>,
-    /// Fields with their leaves, sorted.
-    fields: Vec<(FieldRef, usize)>,
-    leaves: Vec<Leaf>,
-    rows: u32,
-    bytes: usize,
-    /// Writes to memory: can't run out of room.
-    encoder: SerializedFileWriter<Vec<u8>>,
+    rows: Rows,
+    encoder: Encoder,
     target: Box<dyn Target>,
     to: String,
     /// Of each group that was written: where it ends in the file, and how many rows there are up to there.
@@ -62,52 +53,25 @@ impl Parquet {
     }
 
     fn with_target(
-        mut columns: Vec<&'static Column>,
+        columns: Vec<&'static Column>,
         target: Box<dyn Target>,
         to: String,
     ) -> Result<Self, StoreError> {
-        // Two columns of one name would be refused by many readers.
-        let mut seen = HashSet::new();
-        columns.retain(|c| seen.insert(c.id));
-        let mut leaves = Vec::new();
-        let (mut core, mut fields) = (Vec::new(), Vec::new());
-        for column in &columns {
-            let at = leaves.len();
-            match column.id {
-                ColumnId::Core(Core::Risks) => {
-                    leaves.extend(RISK.map(|_| Leaf::new(Kind::Str, true)));
-                    core.push((Core::Risks, at));
-                }
-                ColumnId::Core(id) => {
-                    leaves.push(Leaf::new(column.kind, column.list));
-                    core.push((id, at));
-                }
-                ColumnId::Field(field) => {
-                    leaves.push(Leaf::new(column.kind, column.list));
-                    fields.push((field, at));
-                }
-            }
-        }
-        fields.sort();
-        let failed = |error: ParquetError| StoreError::Write {
-            to: to.clone(),
-            flows: 0,
-            cause: io::Error::other(error),
-        };
+        let rows = Rows::new(columns, &[]);
         let properties = WriterProperties::builder()
             .set_compression(Compression::ZSTD(ZstdLevel::default()))
             // A minimum and a maximum for each group are enough to skip groups by.
             .set_statistics_enabled(EnabledStatistics::Chunk)
             .set_offset_index_disabled(true)
             .build();
-        let schema = schema(&columns).map_err(failed)?;
-        let encoder = SerializedFileWriter::new(Vec::new(), schema, Arc::new(properties)).map_err(failed)?;
+        let encoder = Encoder::new(rows.columns(), (0..rows.columns().len()).collect(), properties);
+        let encoder = encoder.map_err(|error: ParquetError| StoreError::Write {
+            to: to.clone(),
+            flows: 0,
+            cause: io::Error::other(error),
+        })?;
         Ok(Self {
-            core,
-            fields,
-            leaves,
-            rows: 0,
-            bytes: 0,
+            rows,
             encoder,
             target,
             to,
@@ -118,42 +82,17 @@ impl Parquet {
         })
     }
 
-    fn push(&mut self, leaf: usize, value: ValueRef<'_>) {
-        if let Some(leaf) = self.leaves.get_mut(leaf) {
-            self.bytes += leaf.push(self.rows, value);
-        }
-    }
-
     /// Encodes the rows and writes them.
     fn write_group(&mut self) {
-        let rows = u64::from(self.rows);
+        let rows = u64::from(self.rows.len());
         let (end, total) = self.groups.last().copied().unwrap_or_default();
-        match self.encode_group().map_err(io::Error::other).and_then(|bytes| {
+        match self.encoder.group(&mut self.rows).map_err(io::Error::other).and_then(|bytes| {
             self.target.write_all(&bytes)?;
             Ok(bytes.len() as u64)
         }) {
             Ok(len) => self.groups.push((end + len, total + rows)),
             Err(error) => self.error = Some(error),
         }
-        (self.rows, self.bytes) = (0, 0);
-    }
-
-    fn encode_group(&mut self) -> parquet::errors::Result<Vec<u8>> {
-        let mut group = self.encoder.next_row_group()?;
-        for leaf in &mut self.leaves {
-            let Some(mut column) = group.next_column()? else { break };
-            leaf.write(self.rows, &mut column)?;
-            column.close()?;
-        }
-        group.close()?;
-        self.encoder.flush()?;
-        Ok(std::mem::take(self.encoder.inner_mut()))
-    }
-
-    /// The rest of the file, and what it says.
-    fn encode_footer(&mut self) -> io::Result<(Vec<u8>, ParquetMetaData)> {
-        let metadata = self.encoder.finish()?;
-        Ok((std::mem::take(self.encoder.inner_mut()), metadata))
     }
 
     /// After a failure: cuts the file and ends it so that the groups which were written whole can be read.
@@ -193,62 +132,13 @@ fn footer(metadata: &ParquetMetaData, groups: usize, rows: u64) -> io::Result<Ve
     Ok(bytes)
 }
 
-/// The members of a risk.
-const RISK: [&str; 4] = ["name", "severity", "side", "evidence"];
-
-fn schema(columns: &[&Column]) -> parquet::errors::Result<TypePtr> {
-    let mut fields = Vec::new();
-    for column in columns {
-        fields.push(if column.id == ColumnId::Core(Core::Risks) {
-            let members = RISK.map(|name| leaf_type(name, Kind::Str, Repetition::REQUIRED));
-            let element = Type::group_type_builder("element")
-                .with_repetition(Repetition::REQUIRED)
-                .with_fields(members.into_iter().collect::<Result<_, _>>()?)
-                .build()?;
-            list_type(column.name, Arc::new(element))?
-        } else if column.list {
-            list_type(column.name, leaf_type("element", column.kind, Repetition::REQUIRED)?)?
-        } else {
-            leaf_type(column.name, column.kind, Repetition::OPTIONAL)?
-        });
-    }
-    Ok(Arc::new(Type::group_type_builder("flow").with_fields(fields).build()?))
-}
-
 impl RecordSink for Parquet {
     fn flow(&mut self, record: Box<FlowRecord>) {
         if self.error.is_some() {
             return;
         }
-        for i in 0..self.core.len() {
-            let (core, leaf) = self.core[i];
-            if core == Core::Risks {
-                for found in record.risks() {
-                    let members = [
-                        found.risk.name,
-                        found.risk.severity.name(),
-                        found.risk.side.name(),
-                        &*found.evidence,
-                    ];
-                    for (i, member) in members.into_iter().enumerate() {
-                        self.push(leaf + i, ValueRef::Str(member));
-                    }
-                }
-                continue;
-            }
-            for value in record.values(ColumnId::Core(core)) {
-                self.push(leaf, value);
-            }
-        }
-        for (field, value) in &record.found.fields {
-            let Ok(i) = self.fields.binary_search_by_key(field, |(f, _)| *f) else { continue };
-            let (_, leaf) = self.fields[i];
-            for value in value.iter().filter_map(daylight_inspect::value_ref) {
-                self.push(leaf, value);
-            }
-        }
-        self.rows += 1;
-        if self.rows >= self.rows_max || self.bytes >= BYTES_MAX {
+        self.rows.push(&record);
+        if self.rows.len() >= self.rows_max || self.rows.bytes() >= BYTES_MAX {
             self.write_group();
         }
     }
@@ -265,11 +155,11 @@ impl Writer for Parquet {
             return Ok(flows);
         }
         self.finished = true;
-        if self.rows > 0 && self.error.is_none() {
+        if self.rows.len() > 0 && self.error.is_none() {
             self.write_group();
             (_, flows) = self.groups.last().copied().unwrap_or_default();
         }
-        let cause = match (self.encode_footer(), self.error.take()) {
+        let cause = match (self.encoder.finish().map_err(io::Error::other), self.error.take()) {
             (Ok((footer, metadata)), before) => {
                 let written = before
                     .map_or_else(|| self.target.write_all(&footer).and_then(|()| self.target.flush()), Err);
