@@ -2,6 +2,7 @@
 
 mod args;
 mod audit;
+mod engine;
 mod filter;
 mod inspect;
 mod interrupt;
@@ -13,6 +14,7 @@ mod store;
 mod summary;
 mod term;
 mod tunnel;
+mod watch;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -43,6 +45,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse_from(arguments());
     let result = match cli.command {
         Command::Inspect(args) => inspect::run(&args),
+        Command::Watch(args) => watch::run(&args),
         Command::Protocols(args) => listing::protocols(&args),
         Command::Fields(args) => listing::fields(&args),
         Command::Risks(args) => listing::risks(&args),

@@ -15,5 +15,5 @@ pub mod queue;
 pub mod rights;
 mod status;
 
-pub use links::{Running, Sensor, SensorOptions};
+pub use links::{Observer, Running, Sensor, SensorOptions};
 pub use status::{InterfaceStatus, Status};

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -127,9 +127,9 @@ pub struct Running {
 }
 
 impl Running {
-    /// How it stands.
-    pub fn status(&self) -> Status {
-        self.shared.status()
+    /// For who wants to know how it stands.
+    pub fn observer(&self) -> Observer {
+        Observer { shared: Arc::downgrade(&self.shared) }
     }
 
     /// Stops listening, hands the records of all flows on, and says how it stood. The [`Exit`] ends after the last record.
@@ -141,6 +141,19 @@ impl Running {
             }
         }
         self.shared.status()
+    }
+}
+
+/// Looks at a sensor that runs.
+#[derive(Clone)]
+pub struct Observer {
+    shared: Weak<Shared>,
+}
+
+impl Observer {
+    /// How it stands; `None` once it has stopped.
+    pub fn status(&self) -> Option<Status> {
+        self.shared.upgrade().map(|shared| shared.status())
     }
 }
 

@@ -109,12 +109,7 @@ impl RecordSink for Entrance {
 
 impl Exit {
     /// Hands everything to `sink` until the other end is gone, and calls `tick` about every `interval`.
-    pub fn run(
-        self,
-        sink: &mut dyn RecordSink,
-        interval: Duration,
-        mut tick: impl FnMut(&mut dyn RecordSink),
-    ) {
+    pub fn run<S: RecordSink>(self, sink: &mut S, interval: Duration, mut tick: impl FnMut(&mut S)) {
         let mut next = Instant::now() + interval;
         let mut items = Vec::new();
         loop {

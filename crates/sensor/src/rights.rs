@@ -6,7 +6,7 @@
 
 use std::io;
 
-use nix::unistd::{Gid, Group, Uid, User, setgroups, setresgid, setresuid};
+use nix::unistd::{Gid, Uid, User, setgroups, setresgid, setresuid};
 use rustix::thread::{
     CapabilitySet, CapabilitySets, capabilities, remove_capability_from_bounding_set, set_capabilities,
     set_keep_capabilities, set_no_new_privs,
@@ -44,12 +44,12 @@ pub struct Account {
 }
 
 impl Account {
-    /// Of this name; or, without one, as root, who called `sudo`, else the user `daylight`, else `nobody`. `None` if the
-    /// process is not root's, or its root is asked to stay.
+    /// Of this name; or, without one, who called `sudo`, else the user `daylight`, else, if nothing is to be written, `nobody`.
+    /// `None` if the process is not root's, or its root is to stay.
     ///
     /// # Errors
     /// If there is no such user, or the process may not become it.
-    pub fn choose(wanted: Option<&str>) -> Result<Option<Self>, RightsError> {
+    pub fn choose(wanted: Option<&str>, writes: bool) -> Result<Option<Self>, RightsError> {
         if !Uid::effective().is_root() {
             return if wanted.is_some() { Err(RightsError::NotRoot) } else { Ok(None) };
         }
@@ -63,18 +63,13 @@ impl Account {
             let known = User::from_uid(Uid::from_raw(uid)).ok().flatten();
             Self { uid, gid, name: known.map_or_else(|| uid.to_string(), |user| user.name) }
         });
-        Ok(caller.or_else(|| Self::named("daylight")).or_else(|| Self::named("nobody")))
+        let nobody = || if writes { None } else { Self::named("nobody") };
+        Ok(caller.or_else(|| Self::named("daylight")).or_else(nobody))
     }
 
     fn named(name: &str) -> Option<Self> {
         let user = User::from_name(name).ok().flatten()?;
         Some(Self { uid: user.uid.as_raw(), gid: user.gid.as_raw(), name: user.name })
-    }
-
-    /// The name of its group.
-    pub fn group(&self) -> String {
-        let known = Group::from_gid(Gid::from_raw(self.gid)).ok().flatten();
-        known.map_or_else(|| self.gid.to_string(), |group| group.name)
     }
 }
 
