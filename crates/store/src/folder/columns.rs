@@ -61,9 +61,8 @@ pub(crate) const ALWAYS: [&str; 25] = [
 ];
 
 /// Asked for by one value, and with so many values that a minimum and a maximum tell nothing.
-const BLOOM: [&str; 11] = [
+const BLOOM: [&str; 10] = [
     "community_id",
-    "dns.query",
     "dst_ip",
     "hostname",
     "ja3",
