@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::PathBuf;
+use std::fs::File;
+use std::panic::AssertUnwindSafe;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use daylight_store::folder::hours;
@@ -17,6 +19,8 @@ use datafusion::prelude::ident;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::prelude::{SQLOptions, SessionConfig, SessionContext};
 use datafusion::datasource::{ViewTable, provider_as_source};
+use datafusion::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use datafusion::parquet::errors::ParquetError;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{BoxStream, StreamExt};
 
@@ -101,6 +105,9 @@ impl Embedded {
         settings.execution.parquet.pushdown_filters = true;
         settings.execution.parquet.reorder_filters = true;
         settings.sql_parser.collect_spans = true;
+        // What a sort keeps aside for merging what it has written to files.
+        let aside = usize::try_from(options.memory_bytes / 16).unwrap_or(usize::MAX);
+        settings.execution.sort_spill_reservation_bytes = aside.min(10 << 20);
         let runtime = RuntimeEnvBuilder::new()
             .with_memory_pool(Arc::new(FairSpillPool::new(usize::try_from(options.memory_bytes).unwrap_or(usize::MAX))))
             .build_arc();
@@ -140,7 +147,9 @@ impl Embedded {
             let tables = self.tables.clone();
             let (text, memory) = (sql.to_owned(), self.memory_bytes);
             let error = move |error: &DataFusionError| QueryError::from_engine(error, &text, &tables, memory);
-            let mut rows = execute_stream(plan, self.context.task_ctx()).map_err(|cause| error(&cause))?;
+            let rows = execute_stream(plan, self.context.task_ctx()).map_err(|cause| error(&cause))?;
+            // Of some damage the decoder makes a panic: it is one file's, and not the process's end.
+            let mut rows = AssertUnwindSafe(rows).catch_unwind().map(|batch| batch.unwrap_or_else(|_| Err(panicked())));
             // The first rows are waited for: until then, the question can be asked again without a file that is damaged.
             let first = rows.next().await;
             if let Some(Err(cause)) = &first
@@ -197,10 +206,20 @@ fn within(flows: Arc<dyn TableProvider>, times: Times) -> Result<Arc<dyn TablePr
     Ok(Arc::new(ViewTable::new(plan, None)))
 }
 
+/// What a panic of the decoder is turned into.
+fn panicked() -> DataFusionError {
+    DataFusionError::ParquetError(Box::new(ParquetError::General("it can't be decoded".into())))
+}
+
 /// True if a file and not the question is to blame.
 fn is_damage(error: &DataFusionError) -> bool {
-    matches!(error.find_root(), DataFusionError::ParquetError(_) | DataFusionError::ArrowError(..) | DataFusionError::External(_))
-        && !matches!(error.find_root(), DataFusionError::ArrowError(inner, _) if is_arithmetic(inner))
+    match error.find_root() {
+        DataFusionError::ParquetError(_) | DataFusionError::ObjectStore(_) | DataFusionError::External(_) => true,
+        DataFusionError::ArrowError(inner, _) => !is_arithmetic(inner),
+        // A task that has panicked.
+        DataFusionError::ExecutionJoin(error) => error.is_panic(),
+        _ => false,
+    }
 }
 
 fn is_arithmetic(error: &datafusion::arrow::error::ArrowError) -> bool {
@@ -213,7 +232,7 @@ fn is_arithmetic(error: &datafusion::arrow::error::ArrowError) -> bool {
 
 async fn damaged(notes: Arc<Notes>) -> QueryError {
     let found = find_damaged(notes.scanned()).await;
-    let names: Vec<String> = found.iter().map(|(path, why)| format!("{} is damaged: {why}", path.display())).collect();
+    let names: Vec<String> = found.iter().map(|(path, why)| format!("{}: {why}", path.display())).collect();
     QueryError::Engine(if names.is_empty() {
         "a file of the store can't be read on".into()
     } else {
@@ -223,8 +242,22 @@ async fn damaged(notes: Arc<Notes>) -> QueryError {
 
 /// The files that can't be read to their end.
 async fn find_damaged(files: Vec<PathBuf>) -> Vec<(PathBuf, String)> {
-    let look = move || {
-        files.into_iter().filter_map(|path| daylight_store::folder::verify(&path).err().map(|why| (path, why.to_string()))).collect()
-    };
+    let look = move || files.into_iter().filter_map(|path| damage(&path).map(|why| (path, why))).collect();
     tokio::task::spawn_blocking(look).await.unwrap_or_default()
+}
+
+/// What is wrong with a file, if something is: it is read as a query reads it.
+fn damage(path: &Path) -> Option<String> {
+    let read = || -> Result<(), ParquetError> {
+        let file = File::open(path)?;
+        for batch in ParquetRecordBatchReaderBuilder::try_new(file)?.build()? {
+            batch?;
+        }
+        Ok(())
+    };
+    match std::panic::catch_unwind(read) {
+        Ok(Ok(())) => None,
+        Ok(Err(error)) => Some(format!("it is damaged ({error})")),
+        Err(_) => Some("it is damaged".into()),
+    }
 }

@@ -6,6 +6,9 @@
 
 use std::collections::HashSet;
 use std::fmt;
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -29,7 +32,7 @@ use datafusion::parquet::file::metadata::ParquetMetaData;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
 use daylight_store::folder::{DataFile, Hour, files, hours};
-use futures_util::{StreamExt, TryStreamExt, stream};
+use futures_util::{FutureExt, StreamExt, TryStreamExt, stream};
 
 use crate::schema::{flows_schema, partition_columns};
 
@@ -127,11 +130,17 @@ impl Flows {
             version: None,
         };
         let cache = state.runtime_env().cache_manager.get_file_metadata_cache();
-        let footer = DFParquetMetadata::new(store, &meta)
+        let metadata = DFParquetMetadata::new(store, &meta)
             .with_metadata_size_hint(Some(FOOTER_BYTES.min(usize::try_from(file.bytes).unwrap_or(usize::MAX))))
-            .with_file_metadata_cache(Some(cache))
-            .fetch_metadata()
-            .await;
+            .with_file_metadata_cache(Some(cache));
+        // Some footers make the parser panic.
+        let footer = match ends_well(&file) {
+            false => Err(DataFusionError::Execution("it doesn't end like one".into())),
+            true => AssertUnwindSafe(metadata.fetch_metadata())
+                .catch_unwind()
+                .await
+                .unwrap_or_else(|_| Err(DataFusionError::Execution("its footer makes no sense".into()))),
+        };
         let why = match footer {
             Ok(footer) => match foreign(&footer) {
                 None => {
@@ -150,6 +159,22 @@ impl Flows {
         };
         self.notes.warn(&file.path, &why);
         Ok(None)
+    }
+}
+
+/// True if a file ends with the format's mark, and before it a length that is not more than there is. What isn't there (any
+/// more) is seen when it is opened.
+fn ends_well(file: &DataFile) -> bool {
+    let read = || -> std::io::Result<[u8; 8]> {
+        let mut end = [0; 8];
+        File::open(&file.path)?.read_exact_at(&mut end, file.bytes.saturating_sub(8))?;
+        Ok(end)
+    };
+    match read() {
+        Ok([a, b, c, d, mark @ ..]) => {
+            mark == *b"PAR1" && u64::from(u32::from_le_bytes([a, b, c, d])) + 12 <= file.bytes
+        }
+        Err(error) => error.kind() == std::io::ErrorKind::NotFound,
     }
 }
 

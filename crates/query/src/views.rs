@@ -60,7 +60,7 @@ pub const VIEWS: &[View] = &[
         name: "dns",
         help: "Flows of DNS: what was asked, and what was answered",
         sql: "SELECT day, hour, start, sensor, src_ip, dst_ip, dst_port, transport, hostname AS query, \
-              \"dns.query_type\" AS query_type, \"dns.rcode\" AS rcode, \"dns.addresses\" AS addresses, record_id \
+              \"dns.qtype\" AS query_type, \"dns.rcode\" AS rcode, \"dns.addresses\" AS addresses, record_id \
               FROM flows WHERE protocol IN ('dns', 'mdns', 'llmnr')",
     },
     View {

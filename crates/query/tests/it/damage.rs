@@ -9,7 +9,7 @@ use daylight_query::output::{Form, Output};
 use daylight_query::EmbeddedOptions;
 use daylight_store::folder::{files, hours};
 
-use crate::{asked_of, filled, flow, store};
+use crate::{Asker, asked_of, filled, flow, store};
 
 fn paths(store: &Path) -> Vec<PathBuf> {
     let hours = hours(store).unwrap();
@@ -82,11 +82,12 @@ fn any_damage() {
     filled(folder.path(), [flow(1, 0), flow(2, 0)]);
     let path = paths(folder.path())[0].clone();
     let whole = fs::read(&path).unwrap();
-    for i in 0..60 {
+    let asker = Asker::new(folder.path());
+    for i in 0..300 {
         let mut bytes = whole.clone();
         let at = (i * 7919 + i * i * 31) % bytes.len();
         bytes[at] ^= 1 << (i % 8);
         fs::write(&path, &bytes).unwrap();
-        let _ = asked_of(EmbeddedOptions::new(folder.path()), "SELECT * FROM flows");
+        let _ = asker.try_ask("SELECT * FROM flows");
     }
 }

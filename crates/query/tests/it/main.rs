@@ -102,13 +102,12 @@ pub(crate) fn store() -> tempfile::TempDir {
 
 /// Runs where a query runs: with stack enough for an engine that isn't optimised.
 pub(crate) fn run<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> T {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .thread_stack_size(32 << 20)
-        .enable_all()
-        .build()
-        .unwrap();
-    runtime.block_on(async { tokio::spawn(work).await.unwrap() })
+    runtime().block_on(async { tokio::spawn(work).await.unwrap() })
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder.worker_threads(2).thread_stack_size(32 << 20).enable_all().build().unwrap()
 }
 
 /// The answer as CSV without its header, and the warnings.
@@ -131,24 +130,45 @@ pub(crate) fn asked_of(options: EmbeddedOptions, sql: &str) -> Result<(Vec<Strin
     })
 }
 
-/// The rows that are the answer.
-#[track_caller]
-pub(crate) fn ask(folder: &Path, sql: &str) -> Vec<String> {
-    match asked_of(EmbeddedOptions::new(folder), sql) {
-        Ok((rows, warnings)) => {
-            assert!(warnings.is_empty(), "{warnings:?}");
-            rows
-        }
-        Err(error) => panic!("{sql}: {error}"),
-    }
+/// An engine that is asked several times.
+pub(crate) struct Asker {
+    runtime: tokio::runtime::Runtime,
+    engine: std::sync::Arc<Embedded>,
 }
 
-/// Why there is no answer.
-#[track_caller]
-pub(crate) fn refused(folder: &Path, sql: &str) -> String {
-    match asked_of(EmbeddedOptions::new(folder), sql) {
-        Ok((rows, _)) => panic!("{sql}: {rows:?}"),
-        Err(error) => error.to_string(),
+impl Asker {
+    pub(crate) fn new(folder: &Path) -> Self {
+        let options = EmbeddedOptions::new(folder);
+        let runtime = runtime();
+        let engine = runtime.block_on(async { tokio::spawn(async move { Embedded::new(&options).await }).await });
+        Self { runtime, engine: engine.unwrap().unwrap().into() }
+    }
+
+    pub(crate) fn try_ask(&self, sql: &str) -> Result<(Vec<String>, Vec<String>), QueryError> {
+        let (engine, sql) = (std::sync::Arc::clone(&self.engine), sql.to_owned());
+        let work = async move { csv(engine.query(&sql, &Parameters::new()).await?).await };
+        self.runtime.block_on(async { tokio::spawn(work).await.unwrap() })
+    }
+
+    /// The rows that are the answer.
+    #[track_caller]
+    pub(crate) fn ask(&self, sql: &str) -> Vec<String> {
+        match self.try_ask(sql) {
+            Ok((rows, warnings)) => {
+                assert!(warnings.is_empty(), "{warnings:?}");
+                rows
+            }
+            Err(error) => panic!("{sql}: {error}"),
+        }
+    }
+
+    /// Why there is no answer.
+    #[track_caller]
+    pub(crate) fn refused(&self, sql: &str) -> String {
+        match self.try_ask(sql) {
+            Ok((rows, _)) => panic!("{sql}: {rows:?}"),
+            Err(error) => error.to_string(),
+        }
     }
 }
 

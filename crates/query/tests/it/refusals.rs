@@ -1,10 +1,11 @@
 //! What is not answered, and what is said then.
 
-use crate::{refused, store};
+use crate::{Asker, store};
 
 #[test]
 fn nothing_is_changed() {
     let store = store();
+    let asker = Asker::new(store.path());
     let before = listing(store.path());
     let elsewhere = store.path().join("out");
     for sql in [
@@ -21,7 +22,7 @@ fn nothing_is_changed() {
         "SET datafusion.execution.batch_size = 1".to_owned(),
         "PREPARE x AS SELECT 1".to_owned(),
     ] {
-        let error = refused(store.path(), &sql);
+        let error = asker.refused(&sql);
         assert!(error.contains("only read"), "{sql}: {error}");
         assert!(!error.contains('\n'), "{error}");
     }
@@ -46,10 +47,11 @@ fn listing(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
 #[test]
 fn no_other_files() {
     let store = store();
-    let error = refused(store.path(), "SELECT * FROM '/etc/passwd'");
+    let asker = Asker::new(store.path());
+    let error = asker.refused("SELECT * FROM '/etc/passwd'");
     assert!(error.contains("there is no table"), "{error}");
     for sql in ["SELECT * FROM read_csv('/etc/passwd')", "SELECT * FROM parquet_metadata('/etc/passwd')"] {
-        let error = refused(store.path(), sql);
+        let error = asker.refused(sql);
         assert!(error.contains("not found"), "{error}");
     }
 }
@@ -57,6 +59,7 @@ fn no_other_files() {
 #[test]
 fn what_was_meant() {
     let store = store();
+    let asker = Asker::new(store.path());
     for (sql, what, at) in [
         ("SELECT hostnam FROM flows", "there is no column \"hostnam\"; did you mean hostname?", "       ^"),
         ("SELECT src FROM\nflow", "there is no table \"flow\"; did you mean flows?", "  flow\n  ^"),
@@ -69,7 +72,7 @@ fn what_was_meant() {
         ("SELECT prefix(src_ip, 200) FROM flows", "200 is no length of a prefix", ""),
         ("SELECT $x", "x", ""),
     ] {
-        let error = refused(store.path(), sql);
+        let error = asker.refused(sql);
         assert!(error.contains(what) && error.contains(at), "{sql}:\n{error}");
     }
 }
@@ -78,7 +81,8 @@ fn what_was_meant() {
 #[test]
 fn deep_nesting() {
     let store = store();
+    let asker = Asker::new(store.path());
     let deep = format!("SELECT {}1{} FROM flows", "(".repeat(5000), ")".repeat(5000));
-    let error = refused(store.path(), &deep);
+    let error = asker.refused(&deep);
     assert!(error.to_lowercase().contains("recursion"), "{error}");
 }

@@ -202,20 +202,3 @@ fn read(rows: &mut Rows, column: usize, parts: &[Part], inputs: &[Input]) -> Res
     rows.set_len(first);
     Ok(())
 }
-
-/// Reads a file to its end, and throws away what is in it.
-///
-/// # Errors
-/// If it can't be read, says why.
-pub fn verify(path: &Path) -> io::Result<()> {
-    let reader = SerializedFileReader::new(File::open(path)?).map_err(io::Error::other)?;
-    for i in 0..reader.num_row_groups() {
-        let group = reader.get_row_group(i).map_err(io::Error::other)?;
-        let rows = usize::try_from(group.metadata().num_rows()).unwrap_or(usize::MAX);
-        for column in 0..group.num_columns() {
-            let column = group.get_column_reader(column).map_err(io::Error::other)?;
-            crate::parquet::drain(column, rows).map_err(io::Error::other)?;
-        }
-    }
-    Ok(())
-}

@@ -28,7 +28,6 @@ use crate::pseudonym::{KeyError, Networks};
 pub use columns::columns;
 pub use keeper::{Keeper, KeeperOptions, Kept};
 pub use layout::{DataFile, Hour, files, hours};
-pub use merge::verify;
 pub use sink::{StoreHandle, StoreWriter};
 
 /// How a store is written.

@@ -273,34 +273,6 @@ fn records<T: DataType>(
     Ok(read)
 }
 
-/// Reads a column to its end, of any type.
-pub(crate) fn drain(reader: ColumnReader, rows: usize) -> Result<()> {
-    fn all<T: DataType>(mut reader: ColumnReaderImpl<T>, rows: usize) -> Result<()> {
-        let mut read = 0;
-        while read < rows {
-            let (mut values, mut definition, mut repetition) = (Vec::new(), Vec::new(), Vec::new());
-            let step = STEP.min(rows - read);
-            let (records, _, _) =
-                reader.read_records(step, Some(&mut definition), Some(&mut repetition), &mut values)?;
-            if records == 0 {
-                return Err(ParquetError::General(format!("a column ends after {read} of {rows} rows")));
-            }
-            read += records;
-        }
-        Ok(())
-    }
-    match reader {
-        ColumnReader::BoolColumnReader(reader) => all(reader, rows),
-        ColumnReader::Int32ColumnReader(reader) => all(reader, rows),
-        ColumnReader::Int64ColumnReader(reader) => all(reader, rows),
-        ColumnReader::Int96ColumnReader(reader) => all(reader, rows),
-        ColumnReader::FloatColumnReader(reader) => all(reader, rows),
-        ColumnReader::DoubleColumnReader(reader) => all(reader, rows),
-        ColumnReader::ByteArrayColumnReader(reader) => all(reader, rows),
-        ColumnReader::FixedLenByteArrayColumnReader(reader) => all(reader, rows),
-    }
-}
-
 fn physical(kind: Kind) -> Physical {
     match kind {
         Kind::Bool => Physical::BOOLEAN,

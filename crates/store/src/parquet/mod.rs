@@ -27,7 +27,6 @@ use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use crate::out::Target;
 use crate::{StoreError, Writer};
 pub(crate) use encoder::{Encoder, column_type};
-pub(crate) use leaf::drain;
 pub(crate) use rows::Rows;
 pub use rows::{FileColumn, FileKind};
 
