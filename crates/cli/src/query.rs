@@ -8,7 +8,9 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use daylight_query::output::{Form, Output, Target};
 use daylight_query::questions::{self, Question};
-use daylight_query::{Answer, Embedded, EmbeddedOptions, Engine, FUNCTIONS, Parameters, Times, VIEWS, parse_time};
+use daylight_query::{
+    Answer, Embedded, EmbeddedOptions, Engine, FUNCTIONS, Parameters, Times, VIEWS, parse_time,
+};
 use futures_util::StreamExt;
 
 use crate::args::{Colour, Query, QueryFormat};
@@ -35,7 +37,8 @@ pub(crate) fn run(args: &Query) -> Result<ExitCode> {
         text.as_deref().map(|text| parse_time(text, now_ns)).transpose().with_context(|| name.to_owned())
     };
     let mut options = EmbeddedOptions::new(store);
-    options.times = Times { since_ns: time("--since", &args.since)?, until_ns: time("--until", &args.until)? };
+    options.times =
+        Times { since_ns: time("--since", &args.since)?, until_ns: time("--until", &args.until)? };
     options.memory_bytes = args.memory << 20;
     if let Some(threads) = args.threads {
         options.threads = threads.into();
@@ -161,11 +164,16 @@ fn list() -> Result<ExitCode> {
     // Writing to a Vec can't fail.
     let _ = writeln!(text, "Questions:");
     for question in questions::all() {
-        let parameters: String = question.parameters.iter().map(|p| format!(" {}", p.name.to_uppercase())).collect();
+        let parameters: String =
+            question.parameters.iter().map(|p| format!(" {}", p.name.to_uppercase())).collect();
         let _ = writeln!(text, "  {:<26} {}", format!("{}{parameters}", question.name), question.help);
     }
     let _ = writeln!(text, "\nTables:");
-    let _ = writeln!(text, "  {:<26} All flows; its columns are those of `daylight fields`, and day and hour", "flows");
+    let _ = writeln!(
+        text,
+        "  {:<26} All flows; its columns are those of `daylight fields`, and day and hour",
+        "flows"
+    );
     for view in VIEWS {
         let _ = writeln!(text, "  {:<26} {}", view.name, view.help);
     }

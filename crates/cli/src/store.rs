@@ -54,7 +54,8 @@ fn status(args: &StoreStatus) -> Result<ExitCode> {
         // Writing to a Vec can't fail.
         let _ = writeln!(text, "{json}");
     } else {
-        let or_none = |time: Option<String>| time.map_or_else(|| "-".to_owned(), |time| format!("{time} UTC"));
+        let or_none =
+            |time: Option<String>| time.map_or_else(|| "-".to_owned(), |time| format!("{time} UTC"));
         let _ = writeln!(text, "from    {}", or_none(first));
         let _ = writeln!(text, "to      {}", or_none(last));
         let _ = writeln!(text, "hours   {}", grouped(filled.len() as u64));
@@ -98,7 +99,8 @@ fn tell(kept: &Kept) -> Result<ExitCode> {
         );
     }
     if kept.removed_files > 0 {
-        let _ = writeln!(text, "{} files removed, {}", grouped(kept.removed_files), bytes(kept.removed_bytes));
+        let _ =
+            writeln!(text, "{} files removed, {}", grouped(kept.removed_files), bytes(kept.removed_bytes));
     }
     if kept.removed_hours > 0 {
         let _ = writeln!(text, "{} hours removed", grouped(kept.removed_hours));

@@ -56,12 +56,66 @@ impl Dice {
 const APPLICATIONS: [(&str, &str); 60] = {
     let mut all = [("web", "web"); 60];
     let names = [
-        "youtube", "netflix", "google", "facebook", "instagram", "whatsapp", "tiktok", "microsoft-365", "teams", "zoom",
-        "apple", "icloud", "amazon", "aws", "cloudflare", "akamai", "fastly", "spotify", "steam", "discord", "telegram",
-        "signal", "twitter", "reddit", "wikipedia", "github", "gitlab", "dropbox", "onedrive", "slack", "linkedin",
-        "pinterest", "snapchat", "twitch", "disney-plus", "hulu", "paypal", "stripe", "salesforce", "adobe", "oracle",
-        "windows-update", "ubuntu", "debian", "docker", "npm", "pypi", "openai", "bing", "yahoo", "ebay", "aliexpress",
-        "yandex", "vk", "baidu", "wechat", "line", "viber", "skype", "webex",
+        "youtube",
+        "netflix",
+        "google",
+        "facebook",
+        "instagram",
+        "whatsapp",
+        "tiktok",
+        "microsoft-365",
+        "teams",
+        "zoom",
+        "apple",
+        "icloud",
+        "amazon",
+        "aws",
+        "cloudflare",
+        "akamai",
+        "fastly",
+        "spotify",
+        "steam",
+        "discord",
+        "telegram",
+        "signal",
+        "twitter",
+        "reddit",
+        "wikipedia",
+        "github",
+        "gitlab",
+        "dropbox",
+        "onedrive",
+        "slack",
+        "linkedin",
+        "pinterest",
+        "snapchat",
+        "twitch",
+        "disney-plus",
+        "hulu",
+        "paypal",
+        "stripe",
+        "salesforce",
+        "adobe",
+        "oracle",
+        "windows-update",
+        "ubuntu",
+        "debian",
+        "docker",
+        "npm",
+        "pypi",
+        "openai",
+        "bing",
+        "yahoo",
+        "ebay",
+        "aliexpress",
+        "yandex",
+        "vk",
+        "baidu",
+        "wechat",
+        "line",
+        "viber",
+        "skype",
+        "webex",
     ];
     let categories = ["video", "social", "cloud", "web", "chat", "work", "games", "shopping"];
     let mut i = 0;
@@ -87,8 +141,18 @@ fn flow(dice: &mut Dice, number: u64, end_ns: i64) -> Box<FlowRecord> {
     let lasted = (dice.unit().powi(6) * 300e9) as i64;
     (record.start_ns, record.end_ns) = (end_ns - lasted, end_ns);
     let bytes = |dice: &mut Dice, most: f64| most.powf(dice.unit()) as u64 + 60;
-    record.src = Counters { packets: 1 + dice.next() % 60, bytes: bytes(dice, 1e6), ip_bytes: 900, payload_bytes: 400 };
-    record.dst = Counters { packets: 1 + dice.next() % 90, bytes: bytes(dice, 1e8), ip_bytes: 900, payload_bytes: 400 };
+    record.src = Counters {
+        packets: 1 + dice.next() % 60,
+        bytes: bytes(dice, 1e6),
+        ip_bytes: 900,
+        payload_bytes: 400,
+    };
+    record.dst = Counters {
+        packets: 1 + dice.next() % 90,
+        bytes: bytes(dice, 1e8),
+        ip_bytes: 900,
+        payload_bytes: 400,
+    };
     let name: Box<str> = format!("h{host}.site{}.example", host % 9973).into();
     match kind {
         0..30 => {
@@ -105,7 +169,12 @@ fn flow(dice: &mut Dice, number: u64, end_ns: i64) -> Box<FlowRecord> {
             record.confidence = Confidence::Handshake;
             record.application = APPLICATIONS.get(application as usize).map(|a| a.0);
             record.category = APPLICATIONS.get(application as usize).map(|a| a.1);
-            let ja4 = format!("t13d{:04}h2_{:012x}_{:012x}", client % 37, client % 37 * 7919, client % 11 * 104_729);
+            let ja4 = format!(
+                "t13d{:04}h2_{:012x}_{:012x}",
+                client % 37,
+                client % 37 * 7919,
+                client % 11 * 104_729
+            );
             record.found.fields = vec![
                 (common::HOSTNAME, daylight_protocols::Value::Str(name)),
                 (common::JA4, daylight_protocols::Value::Str(ja4.into())),
@@ -170,16 +239,34 @@ fn ask(folder: &Path) {
         ),
         ("all flows", "SELECT count(*) FROM flows"),
         ("a host by name, popular", "SELECT * FROM flows WHERE hostname = 'h7.site7.example' LIMIT 100"),
-        ("a host by name, counted", "SELECT count(*), sum(dst_bytes) FROM flows WHERE hostname = 'h7.site7.example'"),
-        ("a host by name, middling", "SELECT * FROM flows WHERE hostname = 'h20011.site65.example' LIMIT 100"),
-        ("a host by name, rare, counted", "SELECT count(*), sum(dst_bytes) FROM flows WHERE hostname = 'h190011.site524.example'"),
+        (
+            "a host by name, counted",
+            "SELECT count(*), sum(dst_bytes) FROM flows WHERE hostname = 'h7.site7.example'",
+        ),
+        (
+            "a host by name, middling",
+            "SELECT * FROM flows WHERE hostname = 'h20011.site65.example' LIMIT 100",
+        ),
+        (
+            "a host by name, rare, counted",
+            "SELECT count(*), sum(dst_bytes) FROM flows WHERE hostname = 'h190011.site524.example'",
+        ),
         ("a host by name, absent", "SELECT count(*) FROM flows WHERE hostname = 'nobody.example'"),
         ("a client's flows", "SELECT * FROM flows WHERE src_ip = '10.0.30.145' LIMIT 100"),
         ("a client, counted", "SELECT count(*), sum(dst_bytes) FROM flows WHERE src_ip = '10.0.30.145'"),
-        ("a client, rare, counted", "SELECT count(*), sum(dst_bytes) FROM flows WHERE src_ip = '10.0.180.33'"),
-        ("a server by address, counted", "SELECT count(*), sum(dst_bytes) FROM flows WHERE dst_ip = '37.3.189.67'"),
+        (
+            "a client, rare, counted",
+            "SELECT count(*), sum(dst_bytes) FROM flows WHERE src_ip = '10.0.180.33'",
+        ),
+        (
+            "a server by address, counted",
+            "SELECT count(*), sum(dst_bytes) FROM flows WHERE dst_ip = '37.3.189.67'",
+        ),
         ("a record", "SELECT count(*) FROM flows WHERE record_id = 'AAAAAAAAAAAAAAAA'"),
-        ("a client in an hour", "SELECT count(*), sum(dst_bytes) FROM flows WHERE src_ip = '10.0.30.145' AND \"end\" >= '2026-01-01T12:00:00Z' AND \"end\" < '2026-01-01T13:00:00Z'"),
+        (
+            "a client in an hour",
+            "SELECT count(*), sum(dst_bytes) FROM flows WHERE src_ip = '10.0.30.145' AND \"end\" >= '2026-01-01T12:00:00Z' AND \"end\" < '2026-01-01T13:00:00Z'",
+        ),
         ("clients of an hour", "SELECT count(*) FROM clients_by_hour WHERE hour = 12"),
         ("risks", "SELECT risk, count(*) FROM risks GROUP BY risk"),
     ];
@@ -197,7 +284,8 @@ fn ask(folder: &Path) {
                     let batch = batch.unwrap();
                     rows += batch.num_rows();
                     if first.is_empty() && batch.num_rows() > 0 {
-                        let column = daylight_query::arrow::util::display::array_value_to_string(batch.column(0), 0);
+                        let column =
+                            daylight_query::arrow::util::display::array_value_to_string(batch.column(0), 0);
                         first = column.unwrap_or_default();
                     }
                 }

@@ -7,20 +7,20 @@ use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use daylight_store::folder::hours;
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::catalog::TableProvider;
 use datafusion::common::{DataFusionError, ScalarValue};
+use datafusion::datasource::{ViewTable, provider_as_source};
 use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::logical_expr::{LogicalPlanBuilder, lit};
-use datafusion::prelude::ident;
-use datafusion::physical_plan::{ExecutionPlan, execute_stream};
-use datafusion::prelude::{SQLOptions, SessionConfig, SessionContext};
-use datafusion::datasource::{ViewTable, provider_as_source};
 use datafusion::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use datafusion::parquet::errors::ParquetError;
+use datafusion::physical_plan::{ExecutionPlan, execute_stream};
+use datafusion::prelude::ident;
+use datafusion::prelude::{SQLOptions, SessionConfig, SessionContext};
+use daylight_store::folder::hours;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{BoxStream, StreamExt};
 
@@ -39,7 +39,11 @@ pub trait Engine: Send + Sync + fmt::Debug {
     fn name(&self) -> &'static str;
 
     /// Asks. The answer begins when its first rows are there; dropping it ends the query.
-    fn query<'a>(&'a self, sql: &'a str, parameters: &'a Parameters) -> BoxFuture<'a, Result<Answer, QueryError>>;
+    fn query<'a>(
+        &'a self,
+        sql: &'a str,
+        parameters: &'a Parameters,
+    ) -> BoxFuture<'a, Result<Answer, QueryError>>;
 }
 
 /// An answer on its way.
@@ -109,7 +113,9 @@ impl Embedded {
         let aside = usize::try_from(options.memory_bytes / 16).unwrap_or(usize::MAX);
         settings.execution.sort_spill_reservation_bytes = aside.min(10 << 20);
         let runtime = RuntimeEnvBuilder::new()
-            .with_memory_pool(Arc::new(FairSpillPool::new(usize::try_from(options.memory_bytes).unwrap_or(usize::MAX))))
+            .with_memory_pool(Arc::new(FairSpillPool::new(
+                usize::try_from(options.memory_bytes).unwrap_or(usize::MAX),
+            )))
             .build_arc();
         let failed = |error: DataFusionError| QueryError::Engine(error.strip_backtrace());
         let context = SessionContext::new_with_config_rt(config, runtime.map_err(failed)?);
@@ -126,15 +132,21 @@ impl Embedded {
     }
 
     async fn plan(&self, sql: &str, parameters: &Parameters) -> Result<Arc<dyn ExecutionPlan>, QueryError> {
-        let error = |error: &DataFusionError| QueryError::from_engine(error, sql, &self.tables, self.memory_bytes);
+        let error =
+            |error: &DataFusionError| QueryError::from_engine(error, sql, &self.tables, self.memory_bytes);
         let statement = sql::statement(sql, error)?;
         let state = self.context.state();
         let plan = state.statement_to_plan(statement).await.map_err(|cause| error(&cause))?;
-        let only_reads = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
+        let only_reads =
+            SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
         only_reads.verify_plan(&plan).map_err(|cause| error(&cause))?;
         let values: Vec<(String, ScalarValue)> =
             parameters.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
-        let plan = if values.is_empty() { plan } else { plan.with_param_values(values).map_err(|cause| error(&cause))? };
+        let plan = if values.is_empty() {
+            plan
+        } else {
+            plan.with_param_values(values).map_err(|cause| error(&cause))?
+        };
         let frame = self.context.execute_logical_plan(plan).await.map_err(|cause| error(&cause))?;
         frame.create_physical_plan().await.map_err(|cause| error(&cause))
     }
@@ -149,7 +161,8 @@ impl Embedded {
             let error = move |error: &DataFusionError| QueryError::from_engine(error, &text, &tables, memory);
             let rows = execute_stream(plan, self.context.task_ctx()).map_err(|cause| error(&cause))?;
             // Of some damage the decoder makes a panic: it is one file's, and not the process's end.
-            let mut rows = AssertUnwindSafe(rows).catch_unwind().map(|batch| batch.unwrap_or_else(|_| Err(panicked())));
+            let mut rows =
+                AssertUnwindSafe(rows).catch_unwind().map(|batch| batch.unwrap_or_else(|_| Err(panicked())));
             // The first rows are waited for: until then, the question can be asked again without a file that is damaged.
             let first = rows.next().await;
             if let Some(Err(cause)) = &first
@@ -161,7 +174,8 @@ impl Embedded {
             let warnings = self.notes.take();
             let notes = Arc::clone(&self.notes);
             let rows = futures_util::stream::iter(first).chain(rows).then(move |batch| {
-                let (notes, outcome) = (Arc::clone(&notes), batch.map_err(|cause| (is_damage(&cause), error(&cause))));
+                let (notes, outcome) =
+                    (Arc::clone(&notes), batch.map_err(|cause| (is_damage(&cause), error(&cause))));
                 async move {
                     match outcome {
                         Ok(batch) => Ok(batch),
@@ -189,7 +203,11 @@ impl Engine for Embedded {
         "datafusion"
     }
 
-    fn query<'a>(&'a self, sql: &'a str, parameters: &'a Parameters) -> BoxFuture<'a, Result<Answer, QueryError>> {
+    fn query<'a>(
+        &'a self,
+        sql: &'a str,
+        parameters: &'a Parameters,
+    ) -> BoxFuture<'a, Result<Answer, QueryError>> {
         Box::pin(self.answer(sql, parameters))
     }
 }
@@ -202,7 +220,8 @@ fn within(flows: Arc<dyn TableProvider>, times: Times) -> Result<Arc<dyn TablePr
     let Some(condition) = since.into_iter().chain(until).reduce(datafusion::prelude::Expr::and) else {
         return Ok(flows);
     };
-    let plan = LogicalPlanBuilder::scan("flows", provider_as_source(flows), None)?.filter(condition)?.build()?;
+    let plan =
+        LogicalPlanBuilder::scan("flows", provider_as_source(flows), None)?.filter(condition)?.build()?;
     Ok(Arc::new(ViewTable::new(plan, None)))
 }
 
@@ -214,7 +233,9 @@ fn panicked() -> DataFusionError {
 /// True if a file and not the question is to blame.
 fn is_damage(error: &DataFusionError) -> bool {
     match error.find_root() {
-        DataFusionError::ParquetError(_) | DataFusionError::ObjectStore(_) | DataFusionError::External(_) => true,
+        DataFusionError::ParquetError(_) | DataFusionError::ObjectStore(_) | DataFusionError::External(_) => {
+            true
+        }
         DataFusionError::ArrowError(inner, _) => !is_arithmetic(inner),
         // A task that has panicked.
         DataFusionError::ExecutionJoin(error) => error.is_panic(),
@@ -226,7 +247,10 @@ fn is_arithmetic(error: &datafusion::arrow::error::ArrowError) -> bool {
     use datafusion::arrow::error::ArrowError;
     matches!(
         error,
-        ArrowError::ArithmeticOverflow(_) | ArrowError::DivideByZero | ArrowError::ComputeError(_) | ArrowError::CastError(_)
+        ArrowError::ArithmeticOverflow(_)
+            | ArrowError::DivideByZero
+            | ArrowError::ComputeError(_)
+            | ArrowError::CastError(_)
     )
 }
 

@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use daylight_expr::nearest;
 use datafusion::common::{DataFusionError, SchemaError};
+use daylight_expr::nearest;
 
 /// A question that has no answer.
 #[derive(Debug, thiserror::Error)]
@@ -26,13 +26,17 @@ pub enum QueryError {
         at: Option<String>,
     },
     /// It would change something.
-    #[error("{0} would change something: a store is only read here. SELECT, SHOW, DESCRIBE and EXPLAIN are understood")]
+    #[error(
+        "{0} would change something: a store is only read here. SELECT, SHOW, DESCRIBE and EXPLAIN are understood"
+    )]
     NotReadOnly(String),
     /// No such question, or not with such parameters.
     #[error("{0}")]
     Question(String),
     /// It takes more memory than it may.
-    #[error("this question takes more memory than the {limit_mib} MiB it may: ask for less at once, or allow more (--memory). {what}")]
+    #[error(
+        "this question takes more memory than the {limit_mib} MiB it may: ask for less at once, or allow more (--memory). {what}"
+    )]
     Memory {
         /// What it may take.
         limit_mib: u64,
@@ -53,7 +57,12 @@ fn place(at: &Option<String>) -> String {
 
 impl QueryError {
     /// In the engine's words, made plainer where that can be done.
-    pub(crate) fn from_engine(error: &DataFusionError, sql: &str, tables: &[String], memory_bytes: u64) -> Self {
+    pub(crate) fn from_engine(
+        error: &DataFusionError,
+        sql: &str,
+        tables: &[String],
+        memory_bytes: u64,
+    ) -> Self {
         match error.find_root() {
             DataFusionError::SchemaError(schema, _) => match &**schema {
                 SchemaError::FieldNotFound { field, valid_fields } => {
@@ -65,11 +74,15 @@ impl QueryError {
             DataFusionError::SQL(parser, _) => {
                 let what = parser.to_string();
                 let what = what.strip_prefix("sql parser error: ").unwrap_or(&what).to_owned();
-                Self::Sql { at: line_and_column(&what).and_then(|(line, column)| marked(sql, line, column)), what }
+                Self::Sql {
+                    at: line_and_column(&what).and_then(|(line, column)| marked(sql, line, column)),
+                    what,
+                }
             }
-            DataFusionError::ResourcesExhausted(what) => {
-                Self::Memory { limit_mib: memory_bytes >> 20, what: what.lines().next().unwrap_or_default().into() }
-            }
+            DataFusionError::ResourcesExhausted(what) => Self::Memory {
+                limit_mib: memory_bytes >> 20,
+                what: what.lines().next().unwrap_or_default().into(),
+            },
             DataFusionError::Plan(what) => Self::from_plan(what, sql, tables),
             DataFusionError::Execution(what) => Self::Engine(what.clone()),
             other => Self::Engine(other.strip_backtrace()),

@@ -2,8 +2,8 @@
 
 use std::sync::LazyLock;
 
-use daylight_expr::nearest;
 use datafusion::common::ScalarValue;
+use daylight_expr::nearest;
 use serde::Deserialize;
 
 use crate::engine::Parameters;
@@ -66,7 +66,9 @@ impl Question {
                 Some(near) => format!("did you mean {near:?}? "),
                 None => String::new(),
             };
-            QueryError::Question(format!("there is no question {name:?}; {hint}--list shows them, and SQL has spaces in it"))
+            QueryError::Question(format!(
+                "there is no question {name:?}; {hint}--list shows them, and SQL has spaces in it"
+            ))
         })
     }
 
@@ -121,7 +123,9 @@ mod tests {
         names.dedup();
         assert_eq!(names.len(), questions.len());
         for question in &questions {
-            assert!(!question.help.is_empty() && !question.help.ends_with('.') && !question.name.contains(' '));
+            assert!(
+                !question.help.is_empty() && !question.help.ends_with('.') && !question.name.contains(' ')
+            );
             for parameter in &question.parameters {
                 assert!(question.sql.contains(&format!("${}", parameter.name)), "{}", question.name);
             }

@@ -2,15 +2,16 @@
 
 use std::sync::{Arc, LazyLock};
 
+use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Fields, Schema, SchemaRef, TimeUnit};
 use daylight_expr::Kind;
 use daylight_store::FileKind;
 use daylight_store::folder::columns;
-use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Fields, Schema, SchemaRef, TimeUnit};
 
 /// The columns that are in files: all of a store. Those that a file lacks are null in its rows.
 pub fn flows_schema() -> SchemaRef {
     static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
-        let fields: Vec<Field> = columns().iter().map(|c| Field::new(c.name, data_type(c.kind), true)).collect();
+        let fields: Vec<Field> =
+            columns().iter().map(|c| Field::new(c.name, data_type(c.kind), true)).collect();
         Arc::new(Schema::new(fields))
     });
     Arc::clone(&SCHEMA)

@@ -23,7 +23,10 @@ pub(crate) fn statement(
         return Err(QueryError::Sql { what: "there is no question".into(), at: None });
     };
     if !statements.is_empty() {
-        return Err(QueryError::Sql { what: "there is more than one statement; ask one at a time".into(), at: None });
+        return Err(QueryError::Sql {
+            what: "there is more than one statement; ask one at a time".into(),
+            at: None,
+        });
     }
     quote(&mut statement);
     Ok(statement)
@@ -33,8 +36,12 @@ fn quote(statement: &mut Statement) {
     match statement {
         Statement::Statement(statement) => {
             let schema = flows_schema();
-            let dotted: HashSet<&str> =
-                schema.fields().iter().map(|field| field.name().as_str()).filter(|name| name.contains('.')).collect();
+            let dotted: HashSet<&str> = schema
+                .fields()
+                .iter()
+                .map(|field| field.name().as_str())
+                .filter(|name| name.contains('.'))
+                .collect();
             let _ = visit_expressions_mut(&mut **statement, |expr| {
                 if let Expr::CompoundIdentifier(parts) = expr
                     && let Some(column) = column(parts, &dotted)

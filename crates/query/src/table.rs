@@ -102,7 +102,11 @@ impl Flows {
     }
 
     /// The files of these hours.
-    fn list(&self, within: (i64, i64), keep: impl Fn(&[Hour]) -> Result<Vec<bool>>) -> Result<Vec<(Hour, DataFile)>> {
+    fn list(
+        &self,
+        within: (i64, i64),
+        keep: impl Fn(&[Hour]) -> Result<Vec<bool>>,
+    ) -> Result<Vec<(Hour, DataFile)>> {
         let failed = |error: std::io::Error| DataFusionError::External(Box::new(error));
         let mut hours = hours(&self.store).map_err(failed)?;
         hours.retain(|hour| hour.end_ns() > within.0 && hour.start_ns() <= within.1);
@@ -110,7 +114,9 @@ impl Flows {
         let mut found = Vec::new();
         for (hour, _) in hours.into_iter().zip(kept).filter(|(_, keep)| *keep) {
             let files = files(&self.store, hour).map_err(failed)?;
-            found.extend(files.into_iter().filter(|file| !self.notes.is_bad(&file.path)).map(|file| (hour, file)));
+            found.extend(
+                files.into_iter().filter(|file| !self.notes.is_bad(&file.path)).map(|file| (hour, file)),
+            );
         }
         Ok(found)
     }
@@ -131,7 +137,9 @@ impl Flows {
         };
         let cache = state.runtime_env().cache_manager.get_file_metadata_cache();
         let metadata = DFParquetMetadata::new(store, &meta)
-            .with_metadata_size_hint(Some(FOOTER_BYTES.min(usize::try_from(file.bytes).unwrap_or(usize::MAX))))
+            .with_metadata_size_hint(Some(
+                FOOTER_BYTES.min(usize::try_from(file.bytes).unwrap_or(usize::MAX)),
+            ))
             .with_file_metadata_cache(Some(cache));
         // Some footers make the parser panic.
         let footer = match ends_well(&file) {
@@ -144,7 +152,10 @@ impl Flows {
         let why = match footer {
             Ok(footer) => match foreign(&footer) {
                 None => {
-                    let values = vec![ScalarValue::Date32(Some(day(hour))), ScalarValue::Int32(Some(hour.hour().into()))];
+                    let values = vec![
+                        ScalarValue::Date32(Some(day(hour))),
+                        ScalarValue::Int32(Some(hour.hour().into())),
+                    ];
                     return Ok(Some(PartitionedFile::new_from_meta(meta).with_partition_values(values)));
                 }
                 Some(why) => why,

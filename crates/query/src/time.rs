@@ -1,12 +1,14 @@
 //! Times as people give them.
 
+use jiff::Timestamp;
 use jiff::civil::{Date, DateTime};
 use jiff::tz::TimeZone;
-use jiff::Timestamp;
 
 /// A text that is no time.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not a time: 2026-11-24, 2026-11-24T10:30 (UTC), 2026-11-24T10:30:00+02:00, or how long ago: 30m, 24h, 7d, 4w")]
+#[error(
+    "{0:?} is not a time: 2026-11-24, 2026-11-24T10:30 (UTC), 2026-11-24T10:30:00+02:00, or how long ago: 30m, 24h, 7d, 4w"
+)]
 pub struct TimeError(String);
 
 /// From when to when flows are looked at, by their ends, in nanoseconds since 1970. The first is within, the last is not.
@@ -35,7 +37,10 @@ pub fn parse_time(text: &str, now_ns: i64) -> Result<i64, TimeError> {
             _ => return None,
         };
         let number: u32 = number.parse().ok()?;
-        i64::from(number).checked_mul(seconds)?.checked_mul(1_000_000_000).and_then(|ns| now_ns.checked_sub(ns))
+        i64::from(number)
+            .checked_mul(seconds)?
+            .checked_mul(1_000_000_000)
+            .and_then(|ns| now_ns.checked_sub(ns))
     };
     let utc = |time: DateTime| time.to_zoned(TimeZone::UTC).ok().map(|time| time.timestamp());
     let stamp = text

@@ -14,9 +14,15 @@ use datafusion::prelude::SessionContext;
 
 /// How a function is called, and a line about it.
 pub const FUNCTIONS: &[(&str, &str)] = &[
-    ("in_prefix(ip, '10.0.0.0/8')", "True if the address is in that network; several are separated by commas"),
+    (
+        "in_prefix(ip, '10.0.0.0/8')",
+        "True if the address is in that network; several are separated by commas",
+    ),
     ("prefix(ip, 24)", "The network of so many bits that the address is in: 192.0.2.0/24"),
-    ("registrable_domain(hostname)", "The part of a name that somebody registered: example.co.uk of www.example.co.uk"),
+    (
+        "registrable_domain(hostname)",
+        "The part of a name that somebody registered: example.co.uk of www.example.co.uk",
+    ),
     ("domain_within(hostname, 'example.org')", "True if the name is that domain's, or within it"),
     ("bytes_text(bytes)", "A number of bytes for people: 1.2 GB"),
 ];
@@ -30,7 +36,8 @@ pub(crate) fn register(context: &SessionContext) {
             let arrays = ColumnarValue::values_to_arrays(arguments)?;
             let result = call(&arrays)?;
             if scalar {
-                return datafusion::common::ScalarValue::try_from_array(&result, 0).map(ColumnarValue::Scalar);
+                return datafusion::common::ScalarValue::try_from_array(&result, 0)
+                    .map(ColumnarValue::Scalar);
             }
             Ok(ColumnarValue::Array(result))
         };
@@ -90,9 +97,14 @@ mod tests {
 
     #[test]
     fn numbers_of_bytes() {
-        for (number, text) in
-            [(0.0, "0 B"), (999.0, "999 B"), (1500.0, "1.5 kB"), (999_960.0, "1.0 MB"), (1.23e14, "123 TB"), (-2e6, "-2.0 MB")]
-        {
+        for (number, text) in [
+            (0.0, "0 B"),
+            (999.0, "999 B"),
+            (1500.0, "1.5 kB"),
+            (999_960.0, "1.0 MB"),
+            (1.23e14, "123 TB"),
+            (-2e6, "-2.0 MB"),
+        ] {
             assert_eq!(bytes(number), text);
         }
     }

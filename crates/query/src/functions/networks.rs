@@ -3,10 +3,10 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
-use daylight_store::Networks;
 use datafusion::arrow::array::{Array, ArrayRef, BooleanBuilder, StringViewBuilder};
 use datafusion::common::cast::as_int64_array;
 use datafusion::common::{DataFusionError, Result};
+use daylight_store::Networks;
 
 use super::{argument, texts};
 
@@ -24,7 +24,9 @@ pub(super) fn in_prefix(arguments: &[ArrayRef]) -> Result<ArrayRef> {
         let networks = match &mut known {
             Some((before, networks)) if *before == text => networks,
             known => {
-                let parsed = text.parse::<Networks>().map_err(|error| DataFusionError::Execution(format!("in_prefix: {error}")))?;
+                let parsed = text
+                    .parse::<Networks>()
+                    .map_err(|error| DataFusionError::Execution(format!("in_prefix: {error}")))?;
                 &mut known.insert((text, parsed)).1
             }
         };
@@ -43,7 +45,9 @@ pub(super) fn prefix(arguments: &[ArrayRef]) -> Result<ArrayRef> {
             continue;
         };
         let bits = u8::try_from(bits).ok().filter(|bits| *bits <= 128).ok_or_else(|| {
-            DataFusionError::Execution(format!("prefix: {bits} is no length of a prefix: 0 to 32, or to 128 for IPv6"))
+            DataFusionError::Execution(format!(
+                "prefix: {bits} is no length of a prefix: 0 to 32, or to 128 for IPv6"
+            ))
         })?;
         out.append_value(network(ip, bits));
     }

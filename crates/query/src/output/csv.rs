@@ -85,5 +85,6 @@ impl Csv {
 
 /// What a spreadsheet takes for more than text (OWASP, "CSV Injection"). Blanks before it don't help.
 fn is_formula(text: &str) -> bool {
-    text.starts_with(['\t', '\r', '\n']) || text.trim_start().starts_with(['=', '+', '-', '@', '＝', '＋', '－', '＠'])
+    text.starts_with(['\t', '\r', '\n'])
+        || text.trim_start().starts_with(['=', '+', '-', '@', '＝', '＋', '－', '＠'])
 }

@@ -107,7 +107,9 @@ fn is_number(schema: &Schema, column: usize) -> bool {
 fn is_text(ty: &DataType) -> bool {
     match ty {
         DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => true,
-        DataType::List(field) | DataType::LargeList(field) | DataType::ListView(field) => is_text(field.data_type()),
+        DataType::List(field) | DataType::LargeList(field) | DataType::ListView(field) => {
+            is_text(field.data_type())
+        }
         DataType::Struct(_) | DataType::Map(..) | DataType::Union(..) => true,
         DataType::Dictionary(_, value) => is_text(value),
         _ => false,

@@ -108,11 +108,13 @@ fn fitted(mut widths: Vec<usize>, width: usize) -> Vec<usize> {
     let between = 2 * widths.len().saturating_sub(1);
     loop {
         let over = (widths.iter().sum::<usize>() + between).saturating_sub(width);
-        let Some(widest) = widths.iter().copied().max().filter(|widest| over > 0 && *widest > WIDTH_MIN) else {
+        let Some(widest) = widths.iter().copied().max().filter(|widest| over > 0 && *widest > WIDTH_MIN)
+        else {
             return widths;
         };
         // All that are as wide give together, down to the next.
-        let next = widths.iter().copied().filter(|width| *width < widest).max().unwrap_or_default().max(WIDTH_MIN);
+        let next =
+            widths.iter().copied().filter(|width| *width < widest).max().unwrap_or_default().max(WIDTH_MIN);
         let many = widths.iter().filter(|width| **width == widest).count();
         let to = (widest - over.div_ceil(many).min(widest)).max(next);
         widths.iter_mut().filter(|width| **width == widest).for_each(|width| *width = to);

@@ -91,7 +91,10 @@ fn nothing_is_a_formula() {
 fn nothing_and_empty() {
     assert_eq!(text(Form::Csv, &[None, Some("")]), "host,n\r\n,0\r\n\"\",-1\r\n");
     assert_eq!(text(Form::Jsonl, &[None, Some("")]), "{\"n\":0}\n{\"host\":\"\",\"n\":-1}\n");
-    assert_eq!(text(Form::Table { width: 80 }, &[None, Some("x")]), "host   n\n────  ──\n       0\nx     -1\n");
+    assert_eq!(
+        text(Form::Table { width: 80 }, &[None, Some("x")]),
+        "host   n\n────  ──\n       0\nx     -1\n"
+    );
 }
 
 /// What JSON says is what was there, whatever it is.
@@ -119,7 +122,8 @@ fn json_says_the_same() {
 fn a_table_fits() {
     let long = "x".repeat(300);
     for width in [20, 40, 80] {
-        let text = text(Form::Table { width }, &[Some(&long), Some("日本語日本語日本語日本語日本語日本語日本語")]);
+        let text =
+            text(Form::Table { width }, &[Some(&long), Some("日本語日本語日本語日本語日本語日本語日本語")]);
         for line in text.lines() {
             assert!(unicode_width::UnicodeWidthStr::width(line) <= width, "{line}");
         }

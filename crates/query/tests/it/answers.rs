@@ -20,17 +20,18 @@ fn all_columns_of_all_files() {
     // With a dot in the name, with quotes and without, with the table and without.
     for name in ["\"tls.sni\"", "tls.sni", "TLS.SNI", "f.\"tls.sni\"", "f.tls.sni", "flows.tls.sni"] {
         let from = if name.starts_with("f.") { "flows AS f" } else { "flows" };
-        let sql = format!("SELECT count(*) FROM {from} WHERE {name} LIKE '%.example.org' GROUP BY {name} ORDER BY 1");
+        let sql = format!(
+            "SELECT count(*) FROM {from} WHERE {name} LIKE '%.example.org' GROUP BY {name} ORDER BY 1"
+        );
         assert_eq!(ask(&sql), ["1", "2"], "{sql}");
     }
     assert_eq!(ask("SELECT count(*) FROM flows WHERE array_has(tls.alpn_offered, 'h2')"), ["6"]);
     assert_eq!(ask("SELECT DISTINCT src_ip FROM flows ORDER BY 1"), ["10.0.0.1", "2001:db8::5"]);
     assert_eq!(ask("SELECT max(\"end\") FROM flows"), ["2026-03-01T12:10:00Z"]);
-    assert_eq!(ask("SELECT day, hour, count(*) FROM flows GROUP BY 1, 2 ORDER BY 1, 2"), [
-        "2026-03-01,10,7",
-        "2026-03-01,11,2",
-        "2026-03-01,12,1"
-    ]);
+    assert_eq!(
+        ask("SELECT day, hour, count(*) FROM flows GROUP BY 1, 2 ORDER BY 1, 2"),
+        ["2026-03-01,10,7", "2026-03-01,11,2", "2026-03-01,12,1"]
+    );
 }
 
 /// Only the folders that can hold something are looked into: the plan names the files.
@@ -82,29 +83,34 @@ fn every_view() {
         assert!(!rows.is_empty(), "{}", view.name);
     }
     let ask = |sql: &str| asker.ask(sql);
-    assert_eq!(ask("SELECT hour, flows, clients, bytes FROM applications_by_hour WHERE application = 'example' ORDER BY hour"), [
-        "10,2,1,2201",
-        "11,1,1,1104"
-    ]);
+    assert_eq!(
+        ask(
+            "SELECT hour, flows, clients, bytes FROM applications_by_hour WHERE application = 'example' ORDER BY hour"
+        ),
+        ["10,2,1,2201", "11,1,1,1104"]
+    );
     assert_eq!(ask("SELECT flows, clients FROM protocols_by_hour WHERE protocol = 'dns'"), ["3,1"]);
-    assert_eq!(ask("SELECT host, flows FROM hosts_by_hour WHERE hour = 10 ORDER BY flows DESC, host LIMIT 2"), [
-        "nowhere.example,3",
-        "203.0.113.5,1"
-    ]);
-    assert_eq!(ask("SELECT risk, severity, count(*) FROM risks GROUP BY 1, 2 ORDER BY 1"), [
-        "clear-text-credentials,high,3",
-        "malformed-packet,medium,3"
-    ]);
-    assert_eq!(ask("SELECT DISTINCT evidence FROM risks WHERE risk = 'malformed-packet'"), ["dns.z=1\u{fffd}[31m"]);
+    assert_eq!(
+        ask("SELECT host, flows FROM hosts_by_hour WHERE hour = 10 ORDER BY flows DESC, host LIMIT 2"),
+        ["nowhere.example,3", "203.0.113.5,1"]
+    );
+    assert_eq!(
+        ask("SELECT risk, severity, count(*) FROM risks GROUP BY 1, 2 ORDER BY 1"),
+        ["clear-text-credentials,high,3", "malformed-packet,medium,3"]
+    );
+    assert_eq!(
+        ask("SELECT DISTINCT evidence FROM risks WHERE risk = 'malformed-packet'"),
+        ["dns.z=1\u{fffd}[31m"]
+    );
     assert_eq!(ask("SELECT query, rcode, count(*) FROM dns GROUP BY 1, 2"), ["nowhere.example,NXDOMAIN,3"]);
-    assert_eq!(ask("SELECT ja4, flows, hosts FROM tls_fingerprints WHERE hour = 10 ORDER BY ja4"), [
-        "t13d_0,2,2",
-        "t13d_1,1,1"
-    ]);
-    assert_eq!(ask("SELECT src_ip, flows, flows_with_risks FROM clients_by_hour WHERE hour = 10 ORDER BY 1"), [
-        "10.0.0.1,4,0",
-        "2001:db8::5,3,3"
-    ]);
+    assert_eq!(
+        ask("SELECT ja4, flows, hosts FROM tls_fingerprints WHERE hour = 10 ORDER BY ja4"),
+        ["t13d_0,2,2", "t13d_1,1,1"]
+    );
+    assert_eq!(
+        ask("SELECT src_ip, flows, flows_with_risks FROM clients_by_hour WHERE hour = 10 ORDER BY 1"),
+        ["10.0.0.1,4,0", "2001:db8::5,3,3"]
+    );
     assert_eq!(ask("SELECT sum(flows) FROM talkers"), ["10"]);
 }
 
@@ -115,16 +121,32 @@ fn every_function() {
     let ask = |sql: &str| asker.ask(sql);
     assert_eq!(FUNCTIONS.len(), 4);
     assert_eq!(ask("SELECT count(*) FROM flows WHERE in_prefix(src_ip, '10.0.0.0/8')"), ["7"]);
-    assert_eq!(ask("SELECT count(*) FROM flows WHERE in_prefix(src_ip, '10.0.0.0/8, 2001:db8::/32')"), ["10"]);
-    assert_eq!(ask("SELECT in_prefix('x', '10.0.0.0/8'), in_prefix(NULL, '10.0.0.0/8'), in_prefix('::ffff:10.1.1.1', '10.0.0.0/8')"), [",,true"]);
-    assert_eq!(ask("SELECT DISTINCT prefix(src_ip, 24) FROM flows ORDER BY 1"), ["10.0.0.0/24", "2001:d00::/24"]);
+    assert_eq!(
+        ask("SELECT count(*) FROM flows WHERE in_prefix(src_ip, '10.0.0.0/8, 2001:db8::/32')"),
+        ["10"]
+    );
+    assert_eq!(
+        ask(
+            "SELECT in_prefix('x', '10.0.0.0/8'), in_prefix(NULL, '10.0.0.0/8'), in_prefix('::ffff:10.1.1.1', '10.0.0.0/8')"
+        ),
+        [",,true"]
+    );
+    assert_eq!(
+        ask("SELECT DISTINCT prefix(src_ip, 24) FROM flows ORDER BY 1"),
+        ["10.0.0.0/24", "2001:d00::/24"]
+    );
     assert_eq!(ask("SELECT registrable_domain(hostname) AS d, count(*) FROM flows WHERE hostname LIKE '%.%' GROUP BY d ORDER BY d").len(), 4);
     assert_eq!(
-        ask("SELECT registrable_domain('www.Example.co.uk.'), registrable_domain('co.uk'), registrable_domain('192.0.2.1')"),
+        ask(
+            "SELECT registrable_domain('www.Example.co.uk.'), registrable_domain('co.uk'), registrable_domain('192.0.2.1')"
+        ),
         ["example.co.uk,,"]
     );
     assert_eq!(ask("SELECT count(*) FROM flows WHERE domain_within(hostname, 'example.org')"), ["3"]);
-    assert_eq!(ask("SELECT bytes_text(1500000), bytes_text(sum(dst_bytes)) FROM flows"), ["\"1.5 MB\",\"10.0 kB\""]);
+    assert_eq!(
+        ask("SELECT bytes_text(1500000), bytes_text(sum(dst_bytes)) FROM flows"),
+        ["\"1.5 MB\",\"10.0 kB\""]
+    );
 }
 
 /// All questions that have a name, each with an answer that is known.
@@ -149,7 +171,8 @@ fn every_question() {
         }
         answers
     });
-    let first = |name: &str| answers.iter().find(|(n, _)| *n == name).map(|(_, rows)| rows[0].clone()).unwrap();
+    let first =
+        |name: &str| answers.iter().find(|(n, _)| *n == name).map(|(_, rows)| rows[0].clone()).unwrap();
     assert!(answers.len() >= 12);
     for (question, expected) in [
         ("top-applications", ",,6,637,6000,6637"),
@@ -199,11 +222,14 @@ fn parameters_are_values() {
 #[test]
 fn little_memory() {
     let folder = tempfile::tempdir().unwrap();
-    filled(folder.path(), (0..60_000).map(|number| {
-        let mut record = flow(number, (number % 50) as i64);
-        record.ends.src_ip = (number as u32 | 0x0a00_0000).to_be_bytes().into();
-        record
-    }));
+    filled(
+        folder.path(),
+        (0..60_000).map(|number| {
+            let mut record = flow(number, (number % 50) as i64);
+            record.ends.src_ip = (number as u32 | 0x0a00_0000).to_be_bytes().into();
+            record
+        }),
+    );
     let ask = |memory_bytes, sql: &str| {
         asked_of(EmbeddedOptions { memory_bytes, threads: 1, ..EmbeddedOptions::new(folder.path()) }, sql)
     };

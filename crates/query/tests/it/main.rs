@@ -122,7 +122,10 @@ pub(crate) async fn csv(mut answer: Answer) -> Result<(Vec<String>, Vec<String>)
     Ok((text.lines().skip(1).map(str::to_owned).collect(), answer.warnings))
 }
 
-pub(crate) fn asked_of(options: EmbeddedOptions, sql: &str) -> Result<(Vec<String>, Vec<String>), QueryError> {
+pub(crate) fn asked_of(
+    options: EmbeddedOptions,
+    sql: &str,
+) -> Result<(Vec<String>, Vec<String>), QueryError> {
     let sql = sql.to_owned();
     run(async move {
         let engine = Embedded::new(&options).await?;
@@ -140,7 +143,8 @@ impl Asker {
     pub(crate) fn new(folder: &Path) -> Self {
         let options = EmbeddedOptions::new(folder);
         let runtime = runtime();
-        let engine = runtime.block_on(async { tokio::spawn(async move { Embedded::new(&options).await }).await });
+        let engine =
+            runtime.block_on(async { tokio::spawn(async move { Embedded::new(&options).await }).await });
         Self { runtime, engine: engine.unwrap().unwrap().into() }
     }
 

@@ -44,7 +44,8 @@ const CLIENTS: &[&str] = &[
 ];
 
 /// Texts in which every address is a client's.
-const CLIENT_TEXTS: &[&str] = &["dns.client_subnet", "http.proxied", "http.x_forwarded_for", "smtp.x_originating_ip"];
+const CLIENT_TEXTS: &[&str] =
+    &["dns.client_subnet", "http.proxied", "http.x_forwarded_for", "smtp.x_originating_ip"];
 
 /// Fields that hold a machine's hardware address, or an identifier that is made of it.
 const HARDWARE: &[&str] = &[
