@@ -10,6 +10,7 @@ mod plugin;
 mod probe;
 mod readme;
 mod space;
+mod store;
 
 use std::path::PathBuf;
 use std::process::Command;

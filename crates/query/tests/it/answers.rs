@@ -115,6 +115,17 @@ fn every_view() {
 }
 
 #[test]
+fn which_tables_there_are() {
+    let store = store();
+    let asker = Asker::new(store.path());
+    let tables = asker.ask("SHOW TABLES").join("\n");
+    for name in VIEWS.iter().map(|view| view.name).chain(["flows"]) {
+        assert!(tables.contains(&format!(",{name},")), "{tables}");
+    }
+    assert!(asker.ask("DESCRIBE flows").len() > 700);
+}
+
+#[test]
 fn every_function() {
     let store = store();
     let asker = Asker::new(store.path());
