@@ -35,7 +35,7 @@ pub(crate) fn run(args: &Watch) -> Result<ExitCode> {
     let (flows_max, reassembly_max) = (options.config.flows_max, options.config.reassembly_bytes_max);
     let fragments_max = options.config.fragment_bytes_max;
     let sensor = Sensor::open(options)?;
-    give_up_rights(args)?;
+    give_up_rights(args, &sensor.status())?;
 
     let store = args.store.as_deref().map(|folder| open_store(args, folder)).transpose()?;
     let evidence = args
@@ -114,7 +114,7 @@ fn sensor_options(args: &Watch) -> Result<SensorOptions> {
 }
 
 /// Gives up what listening does not take. Before, makes the folders that the one to go on as could not make.
-fn give_up_rights(args: &Watch) -> Result<()> {
+fn give_up_rights(args: &Watch, status: &Status) -> Result<()> {
     let writes = args.store.is_some() || args.write.is_some();
     let account = Account::choose(args.user.as_deref(), writes)?;
     if let (Some(account), Some(folder)) = (&account, &args.store)
@@ -124,7 +124,8 @@ fn give_up_rights(args: &Watch) -> Result<()> {
             .and_then(|()| chown(folder, Some(account.uid), Some(account.gid)))
             .with_context(|| format!("can't make {} for {}", folder.display(), account.name))?;
     }
-    rights::give_up(account.as_ref())?;
+    let xdp = status.interfaces.iter().any(|interface| interface.means == Means::Xdp);
+    rights::give_up(account.as_ref(), xdp)?;
     if let Some(account) = account {
         let _ = writeln!(io::stderr(), "daylight: goes on as {}", account.name);
     }

@@ -239,7 +239,8 @@ impl Tap for Socket {
             }
             let kept = frame.get(..(*snap_len as usize).min(len)).unwrap_or(frame);
             frames.push(Frame {
-                ts_ns,
+                // All were there by then; in this order.
+                ts_ns: ts_ns + frames.len() as i64,
                 offset: data.len() as u32,
                 cap_len: kept.len() as u32,
                 wire_len: len as u32,

@@ -10,6 +10,7 @@ mod plugin;
 mod probe;
 mod readme;
 mod space;
+mod watch;
 
 use std::path::PathBuf;
 use std::process::Command;
