@@ -72,6 +72,9 @@ fn main() {
         (cpu.tv_sec as f64 * 1e9 + cpu.tv_nsec as f64) / counters.received.max(1) as f64,
         start.elapsed().as_secs_f64(),
     );
+    let memory = std::fs::read_to_string("/proc/self/status").unwrap();
+    let peak = memory.lines().find(|line| line.starts_with("VmHWM")).unwrap();
+    println!("{peak}, flows at most {}", status.fleet.shards.flows_peak);
     println!("{:?}", status.fleet);
     println!("records lost {}", status.records_lost);
 }
