@@ -262,3 +262,30 @@ fn what_is_wrong_is_said() {
         assert!(!is_listening());
     }
 }
+
+#[test]
+fn its_unit_is_sound_and_may_do_little() {
+    let folder = tempfile::tempdir().unwrap();
+    let unit = folder.path().join("daylight-watch@.service");
+    let text = include_str!("../../../../packaging/daylight-watch@.service");
+    fs::write(&unit, text.replace("/usr/bin/daylight", "/bin/true")).unwrap();
+    let analyze = |args: &[&str]| {
+        let output = Command::new("systemd-analyze").args(args).arg(&unit).output().ok()?;
+        let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        Some((said, output.status.success()))
+    };
+    if !analyze(&["--help"]).is_some_and(|(help, _)| help.contains("--offline")) {
+        return eprintln!("skipped: it needs systemd-analyze, 250 or newer");
+    }
+    assert_eq!(analyze(&["verify", "--man=no"]), Some((String::new(), true)));
+    // In tenths: how much a fault of it could do.
+    let security = analyze(&["security", "--offline=true", "--no-pager", "--threshold=20"]);
+    assert!(security.as_ref().is_some_and(|(_, content)| *content), "{security:?}");
+    // What it is started with is understood.
+    let line =
+        text.lines().find_map(|line| line.strip_prefix("ExecStart=/usr/bin/daylight watch %i ")).unwrap();
+    let line = line.replace("%l", "host").replace("%i", "none").replace("/var/lib", "/proc");
+    let output = daylight().args(["watch", "no-such"]).args(line.split(' ')).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("there is no interface no-such"), "{said}");
+}

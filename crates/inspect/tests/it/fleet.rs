@@ -87,7 +87,8 @@ fn dealt(source: &mut dyn FrameSource, name: &str, threads: usize, len: usize) -
 fn however_packets_are_dealt_out_the_records_are_the_same() {
     let mut whole: Vec<FlowRecord> = Vec::new();
     inspect(tour().as_mut(), "tour.pcap", &config(1), &Control::default(), &mut whole).unwrap();
-    let by = |record: &FlowRecord| (record.start_ns, record.ends.src_ip, record.ends.src_port, record.ends.dst_ip);
+    let by =
+        |record: &FlowRecord| (record.start_ns, record.ends.src_ip, record.ends.src_port, record.ends.dst_ip);
     whole.sort_by_key(by);
     for threads in [1, 2, 3] {
         // In longer ones, of two names that an address was given in one batch another may be found.
