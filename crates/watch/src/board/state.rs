@@ -250,9 +250,9 @@ fn total(record: &FlowRecord) -> Amount {
     }
 }
 
-/// Bytes a second; over less than a millisecond, as if it had been one.
+/// Bytes a second; over less than a second as if it had been one, so that a single packet is no torrent.
 fn rate(bytes: u64, ns: i64) -> u64 {
-    let ms = u64::try_from(ns / 1_000_000).unwrap_or(0).max(1);
+    let ms = u64::try_from(ns / 1_000_000).unwrap_or(0).max(1000);
     bytes.saturating_mul(1000) / ms
 }
 

@@ -242,12 +242,13 @@ impl App {
             }
             return;
         }
-        let Some(command) = command(key) else { return };
-        if self.is_help && command != Command::Quit {
+        let command = command(key);
+        if self.is_help && command != Some(Command::Quit) {
             // Any key closes it.
             self.is_help = false;
             return;
         }
+        let Some(command) = command else { return };
         self.obey(command, board);
     }
 

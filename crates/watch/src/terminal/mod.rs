@@ -67,7 +67,6 @@ fn show(board: &Board, stop: &AtomicBool) -> io::Result<()> {
     let guard = Guard::take()?;
     let theme = Theme::from_environment();
     let mut terminal = Terminal::new(CrosstermBackend::new(io::stdout()))?;
-    terminal.clear()?;
     let mut app = App::new();
     let mut seen_ticks = None;
     let mut drawn = Instant::now();
