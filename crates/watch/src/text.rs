@@ -27,7 +27,8 @@ pub(crate) fn clean(text: &str) -> Cow<'_, str> {
                 room -= 1;
                 out.push(c);
             }
-            Some(1..) if !is_odd(c) => {
+            // There are letters of three columns, and few terminals that know it.
+            Some(1..=2) if !is_odd(c) => {
                 room = if c == ' ' { 0 } else { MARKS_MAX };
                 out.push(c);
             }
@@ -142,16 +143,17 @@ pub(crate) fn wrap(text: &str, columns: usize) -> Vec<String> {
             line.push(' ');
         }
         while width(word) > columns {
-            let mut end = 0;
+            // At least one cluster goes onto each line.
+            let mut end = word.graphemes(true).next().map_or(0, str::len);
             let mut taken = 0;
             for (at, cluster) in word.grapheme_indices(true) {
                 taken += width(cluster);
                 if taken > columns {
                     break;
                 }
-                end = at + cluster.len();
+                end = end.max(at + cluster.len());
             }
-            let (head, tail) = word.split_at(end.max(1).min(word.len()));
+            let (head, tail) = word.split_at(end);
             if let Some(line) = lines.last_mut() {
                 line.push_str(head);
             }
@@ -178,6 +180,7 @@ mod tests {
         assert_eq!(clean("a\u{200b}b\u{2066}\u{feff}\u{e0041}"), r"a\u{200b}b\u{2066}\u{feff}\u{e0041}");
         assert_eq!(clean("e\u{301}\u{301}\u{301}"), "e\u{301}\u{301}\\u{301}");
         assert_eq!(clean("\u{301}x"), r"\u{301}x");
+        assert_eq!(clean("\u{17d8}"), r"\u{17d8}");
         assert_eq!(clean("пример.бел 例え"), "пример.бел 例え");
     }
 

@@ -145,7 +145,8 @@ impl State {
         }
         add(Kind::Talkers, Key::Address(record.ends.src_ip), before.is_none());
         add(Kind::Servers, Key::Address(record.ends.dst_ip), before.is_none());
-        let risks = record.risks().get(..RISKS_A_FLOW_MAX).unwrap_or(record.risks());
+        let risks = record.risks();
+        let risks = risks.get(..RISKS_A_FLOW_MAX).unwrap_or(risks);
         for (i, found) in risks.iter().enumerate() {
             let name = found.risk.name;
             // One risk may be found several times, each with its own evidence.

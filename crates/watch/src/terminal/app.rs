@@ -202,7 +202,7 @@ impl App {
         };
         if let Some(detail) = &mut self.detail {
             detail.is_gone = self.snapshot.flow.is_none();
-            detail.known = self.snapshot.flow.take().or(detail.known.take());
+            detail.known = self.snapshot.flow.take().or_else(|| detail.known.take());
         }
         let snapshot = &self.snapshot;
         let traffic = snapshot.tops.of(self.kind);

@@ -156,8 +156,9 @@ fn columns(width: usize) -> Vec<Column> {
     if width >= 96 {
         columns.insert(
             1,
-            column("application", 14, Some(Sort::Application), |f, _, _, t| {
-                f.application.map_or(("–".into(), t.faint()), |name| (name.into(), t.plain()))
+            column("application", 14, Some(Sort::Application), |f, _, _, t| match f.application {
+                Some(name) => (name.into(), t.plain()),
+                None => ("–".into(), t.faint()),
             }),
         );
     }

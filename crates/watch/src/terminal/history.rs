@@ -6,6 +6,9 @@ use super::graph::{columns, condensed, nice};
 use crate::board::{MINUTES_MAX, SECONDS_MAX, Sample};
 use crate::units::{bits_per_s, short};
 
+/// What of a sample is shown.
+type Value<'a> = &'a dyn Fn(&Sample) -> u64;
+
 pub(crate) fn draw(app: &App, canvas: &mut Canvas<'_>) {
     let snapshot = &app.snapshot;
     let (samples, step_s, since_start, max) = if app.is_day {
@@ -15,7 +18,7 @@ pub(crate) fn draw(app: &App, canvas: &mut Canvas<'_>) {
     };
     let (width, height) = (canvas.width() - 2, canvas.height());
     let each = height / 4;
-    let series: [(&str, &dyn Fn(&Sample) -> u64); 4] = [
+    let series: [(&str, Value<'_>); 4] = [
         ("Throughput", &|sample| sample.bytes.saturating_mul(8) / step_s),
         ("Packets", &|sample| sample.packets / step_s),
         ("New flows", &|sample| sample.flows_begun / step_s),

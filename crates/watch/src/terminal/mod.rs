@@ -29,7 +29,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use crossterm::event;
+use crossterm::terminal::{BeginSynchronizedUpdate, EndSynchronizedUpdate};
+use crossterm::{event, execute};
 use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
 
@@ -79,11 +80,14 @@ fn show(board: &Board, stop: &AtomicBool) -> io::Result<()> {
         if (is_changed && due(KEYS_MS)) || (is_news && due(NEWS_MS)) {
             app.columns = terminal.size()?.width.into();
             app.refresh(board);
+            // A terminal that knows this shows a frame when it is whole; the others pass over it.
+            execute!(io::stdout(), BeginSynchronizedUpdate)?;
             terminal.draw(|frame| {
                 if let Some(cursor) = screen::draw(&mut app, frame.buffer_mut(), theme) {
                     frame.set_cursor_position(cursor);
                 }
             })?;
+            execute!(io::stdout(), EndSynchronizedUpdate)?;
             (seen_ticks, drawn, is_changed) = (Some(ticks), Instant::now(), false);
         }
         let wait = if is_changed { KEYS_MS } else { LOOK_MS };

@@ -31,13 +31,16 @@ pub(crate) fn draw(app: &mut App, canvas: &mut Canvas<'_>) {
         row(risk, y, i == app.risks.chosen, canvas);
     }
     if let Some(risk) = snapshot.risks.get(app.risks.chosen) {
-        let mut y = height - help_height;
         let evidence = format!("{} ({}, {}): {}", risk.name, risk.severity, side(risk.side), risk.evidence);
         let lines =
             wrap(&evidence, width - 2).into_iter().take(help_height - 2).chain(wrap(risk.help, width - 2));
         for (i, line) in lines.take(help_height).enumerate() {
-            canvas.put(1, y, &line, if i == 0 { theme.strong() } else { theme.plain() });
-            y += 1;
+            canvas.put(
+                1,
+                height - help_height + i,
+                &line,
+                if i == 0 { theme.strong() } else { theme.plain() },
+            );
         }
     }
 }

@@ -35,8 +35,8 @@ pub(crate) struct Session {
     pub(crate) inside: OwnedFd,
     output: Receiver<Vec<u8>>,
     pub(crate) emulator: vt100::Parser,
-    /// All that was written.
-    pub(crate) written: Vec<u8>,
+    /// The beginning of a frame that is not whole.
+    pending: Vec<u8>,
 }
 
 impl Session {
@@ -74,7 +74,7 @@ impl Session {
             }
         });
         let emulator = vt100::Parser::new(rows, columns, 100);
-        Some(Self { child, terminal, inside, output, emulator, written: Vec::new() })
+        Some(Self { child, terminal, inside, output, emulator, pending: Vec::new() })
     }
 
     pub(crate) fn press(&mut self, keys: &str) -> &mut Self {
@@ -115,12 +115,21 @@ impl Session {
     fn take_in(&mut self, patience: Duration) {
         match self.output.recv_timeout(patience) {
             Ok(bytes) => {
-                self.emulator.process(&bytes);
-                self.written.extend(bytes);
+                self.pending.extend(bytes);
+                self.show();
             }
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => std::thread::sleep(patience),
         }
+    }
+
+    /// Shows frames that are whole, as terminals do that know of them: no test sees half a screen.
+    fn show(&mut self) {
+        let last = |marker: &[u8]| self.pending.windows(marker.len()).rposition(|bytes| bytes == marker);
+        let (begins, ends) = (last(b"\x1b[?2026h"), last(b"\x1b[?2026l"));
+        let whole = begins.filter(|begin| ends.is_none_or(|end| end < *begin)).unwrap_or(self.pending.len());
+        let whole: Vec<u8> = self.pending.drain(..whole).collect();
+        self.emulator.process(&whole);
     }
 
     pub(crate) fn signal(&mut self, signal: Signal) {
