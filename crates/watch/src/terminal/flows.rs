@@ -180,7 +180,7 @@ fn columns(width: usize) -> Vec<Column> {
         let at = columns.len() - 2;
         columns.insert(
             at,
-            number("packets", 7, Some(Sort::Packets), |f, _, _, t| (short(f.packets), t.plain())),
+            number("packets", 8, Some(Sort::Packets), |f, _, _, t| (short(f.packets), t.plain())),
         );
         columns.insert(
             at + 1,

@@ -1,4 +1,5 @@
 //! The demo, as a person uses it: in a terminal of its own, looked at through an emulator; and where there is none.
+#![allow(clippy::expect_used, clippy::unwrap_used)] // the helpers are tests too
 
 mod pty;
 
@@ -109,7 +110,8 @@ fn the_terminal_is_given_back() {
             session.press(keys);
         }
     }
-    let ways: [(&str, &str, Box<dyn Fn(&mut Session)>); 4] = [
+    type End = Box<dyn Fn(&mut Session)>;
+    let ways: [(&str, &str, End); 4] = [
         ("q", "", Box::new(press("q"))),
         ("Ctrl-C", "", Box::new(press("\x03"))),
         ("SIGTERM", "", Box::new(|session| session.signal(Signal::TERM))),

@@ -14,7 +14,7 @@ use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
 
 /// How long anything may take before a test gives up: a machine may be very busy.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The program; built with the tests.
 pub(crate) fn demo() -> PathBuf {
@@ -88,9 +88,9 @@ impl Session {
         self
     }
 
-    /// The screen as text.
+    /// The screen as text, without blanks at the ends of lines.
     pub(crate) fn screen(&self) -> String {
-        self.emulator.screen().contents()
+        self.emulator.screen().contents().lines().map(|line| line.trim_end().to_owned() + "\n").collect()
     }
 
     /// Waits until the screen is as it should be.
