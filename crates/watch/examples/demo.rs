@@ -36,7 +36,7 @@ fn arguments() -> Result<Arguments, Failure> {
     let mut found = Arguments { file: PathBuf::new(), speed: 1.0, times: 1, lines: None, fail: false };
     let mut all = std::env::args().skip(1);
     while let Some(argument) = all.next() {
-        let mut value = || all.next().ok_or(format!("{argument} needs a value"));
+        let mut value = || all.next().ok_or_else(|| format!("{argument} needs a value"));
         match argument.as_str() {
             "--speed" => found.speed = value()?.parse()?,
             "--times" => found.times = value()?.parse()?,
@@ -152,7 +152,7 @@ impl<'a> Engine<'a> {
 
     /// Lets time pass until then, with a tick each second; false if there is an end to it.
     fn wait_until(&mut self, now_ns: i64) -> bool {
-        let (from_ns, from) = *self.began.get_or_insert((now_ns, Instant::now()));
+        let (from_ns, from) = *self.began.get_or_insert_with(|| (now_ns, Instant::now()));
         let mut tick_ns = *self.next_tick_ns.get_or_insert(now_ns);
         while tick_ns <= now_ns && !self.stop.load(Ordering::SeqCst) {
             self.sleep_until(tick_ns - from_ns, from);

@@ -28,10 +28,11 @@ fn every_view_at_two_sizes() {
         let Some(mut session) = Session::start(STILL, columns, rows, &[]) else { return };
         // The last record is in when all 275 frames are.
         session.press("6").sees("275");
+        // Each with what no other view has.
         let views = [
-            ("1", "Throughput"),
-            ("2", "protocol "),
-            ("3", "client"),
+            ("1", "Throughput  last"),
+            ("2", "bit rate"),
+            ("3", "by last"),
             ("4", "Found"),
             ("5", "Dropped packets"),
             ("6", "Budgets"),
