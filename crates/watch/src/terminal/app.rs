@@ -215,7 +215,10 @@ impl App {
                     self.flows.follow(page.rows.iter().map(|row| row.uid.as_str()), page.rows.len());
                 }
             }
-            View::Risks => self.risks.chosen = self.risks.chosen.min(snapshot.risks.len().saturating_sub(1)),
+            View::Risks => {
+                let names: Vec<_> = snapshot.risks.iter().map(|row| row.number.to_string()).collect();
+                self.risks.follow(names.iter().map(String::as_str), names.len());
+            }
             _ => {}
         }
     }
@@ -331,7 +334,11 @@ impl App {
                 self.flows.go(command, rows.len());
                 self.flows.remember(rows.iter().map(|row| row.uid.as_str()));
             }
-            View::Risks => self.risks.go(command, snapshot.risks.len()),
+            View::Risks => {
+                self.risks.go(command, snapshot.risks.len());
+                let names: Vec<_> = snapshot.risks.iter().map(|row| row.number.to_string()).collect();
+                self.risks.remember(names.iter().map(String::as_str));
+            }
             // It has lines, and none is chosen: what moves is the first that is shown, up to the one that is kept as `top`.
             View::Health => {
                 let rows = self.health.top + 1;

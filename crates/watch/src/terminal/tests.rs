@@ -227,6 +227,12 @@ fn keys_do_what_they_say() {
     // A row stays chosen where sorting puts it, if it was chosen at all.
     let chosen = person.types("jjj").chosen();
     assert_eq!(person.types("S").chosen(), chosen);
+    // A risk too, though two come in above it.
+    let chosen = person.types("4jjj").chosen();
+    let mut feed = Board::feed(&person.board);
+    feed.flow(record(240, 100));
+    person.look();
+    assert_eq!((person.chosen(), person.app.risks.chosen), (chosen, 5));
     // From a name to its flows.
     person.types("2").press(KeyCode::Enter);
     assert_eq!(person.app.view, View::Flows);
