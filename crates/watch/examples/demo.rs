@@ -160,8 +160,12 @@ impl<'a> Engine<'a> {
             tick_ns += SECOND_NS;
             self.next_tick_ns = Some(tick_ns);
         }
+        // The next frame may be years away; the next tick isn't.
+        if self.stop.load(Ordering::SeqCst) {
+            return false;
+        }
         self.sleep_until(now_ns - from_ns, from);
-        !self.stop.load(Ordering::SeqCst)
+        true
     }
 
     fn sleep_until(&self, gone_ns: i64, from: Instant) {
