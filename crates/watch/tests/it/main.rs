@@ -155,6 +155,15 @@ fn the_terminal_is_given_back() {
     }
 }
 
+/// Whoever was connected has gone, and nothing is left that runs for nobody, also where the signal is not heeded.
+#[test]
+fn a_terminal_that_goes_away() {
+    for script in [STILL.to_owned(), format!("trap '' HUP; {STILL}")] {
+        let Some(status) = pty::hang_up(&script, "Throughput") else { return };
+        assert!(status.code().is_some(), "{status}");
+    }
+}
+
 #[test]
 fn no_colour_where_none_is_wanted() {
     let has_colour = |session: &Session| {

@@ -43,25 +43,7 @@ impl Session {
     /// Starts `sh -c` with a script in which `$demo` is the demo on the capture; `None`, with a word about it, where
     /// there is no `setsid`.
     pub(crate) fn start(script: &str, columns: u16, rows: u16, environment: &[(&str, &str)]) -> Option<Self> {
-        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
-        grantpt(&master).unwrap();
-        unlockpt(&master).unwrap();
-        let name = ptsname(&master, Vec::new()).unwrap();
-        let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
-        let inside = rustix::fs::open(name.as_c_str(), flags, Mode::empty()).unwrap();
-        resize(&master, columns, rows);
-        // A terminal of its own, as a login gives: so that it hears of a new size.
-        let mut command = Command::new("setsid");
-        command.args(["--ctty", "sh", "-c", script]).env_remove("NO_COLOR").env("TERM", "xterm-256color");
-        command.env("demo", demo()).env("capture", capture()).envs(environment.iter().copied());
-        let end = || std::process::Stdio::from(inside.try_clone().unwrap());
-        let child = match command.stdin(end()).stdout(end()).stderr(end()).spawn() {
-            Ok(child) => child,
-            Err(error) => {
-                eprintln!("skipped: needs setsid(1): {error}");
-                return None;
-            }
-        };
+        let (child, master, inside) = spawn(script, columns, rows, environment)?;
         let terminal = File::from(master);
         let mut reader = terminal.try_clone().unwrap();
         let (sender, output) = channel();
@@ -163,4 +145,56 @@ impl Drop for Session {
 fn resize(terminal: impl AsFd, columns: u16, rows: u16) {
     let size = Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
     tcsetwinsize(terminal, size).unwrap();
+}
+
+/// Starts a script in a terminal; gives its other side, and the program's.
+fn spawn(
+    script: &str,
+    columns: u16,
+    rows: u16,
+    environment: &[(&str, &str)],
+) -> Option<(Child, OwnedFd, OwnedFd)> {
+    let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
+    grantpt(&master).unwrap();
+    unlockpt(&master).unwrap();
+    let name = ptsname(&master, Vec::new()).unwrap();
+    let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let inside = rustix::fs::open(name.as_c_str(), flags, Mode::empty()).unwrap();
+    resize(&master, columns, rows);
+    // A terminal of its own, as a login gives: so that it hears of a new size.
+    let mut command = Command::new("setsid");
+    command.args(["--ctty", "sh", "-c", script]).env_remove("NO_COLOR").env("TERM", "xterm-256color");
+    command.env("demo", demo()).env("capture", capture()).envs(environment.iter().copied());
+    let end = || std::process::Stdio::from(inside.try_clone().unwrap());
+    let child = match command.stdin(end()).stdout(end()).stderr(end()).spawn() {
+        Ok(child) => child,
+        Err(error) => {
+            eprintln!("skipped: needs setsid(1): {error}");
+            return None;
+        }
+    };
+    Some((child, master, inside))
+}
+
+/// Starts a script, waits until a text is written, takes the terminal away, and waits for the end; `None` where there is
+/// no `setsid`.
+pub(crate) fn hang_up(script: &str, text: &str) -> Option<ExitStatus> {
+    let (mut child, master, inside) = spawn(script, 80, 24, &[])?;
+    let (mut terminal, mut written, mut buffer) = (File::from(master), Vec::new(), [0; 4096]);
+    while !String::from_utf8_lossy(&written).contains(text) {
+        let count = terminal.read(&mut buffer).unwrap();
+        written.extend(&buffer[..count]);
+    }
+    drop((terminal, inside));
+    let end = Instant::now() + PATIENCE;
+    loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            return Some(status);
+        }
+        if Instant::now() > end {
+            child.kill().unwrap();
+            panic!("it goes on without a terminal");
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }
