@@ -13,7 +13,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result, bail};
 use daylight_capture::live::{self, Filter, Means};
-use daylight_inspect::{KeepLimits, RecordSink, columns};
+use daylight_expr::Program;
+use daylight_inspect::{KeepLimits, RecordSink};
 use daylight_sensor::evidence::{Evidence, INTERESTING};
 use daylight_sensor::rights::{self, Account};
 use daylight_sensor::{Sensor, SensorOptions, Status};
@@ -21,6 +22,7 @@ use daylight_store::folder::{Behind, Failing, Keeper, KeeperOptions, Privacy, St
 use daylight_store::{Destination, Format};
 use daylight_watch::{Board, lines, terminal};
 
+use crate::inspect::{chosen_columns, quiet_pipe};
 use crate::interrupt;
 use args::{Capture, Show, Watch};
 use sinks::{Sinks, gauges};
@@ -31,7 +33,7 @@ pub(crate) fn run(args: &Watch) -> Result<ExitCode> {
         Ok(condition) => condition,
         Err(error) => bail!("--write-where: {}", error.report()),
     };
-    let options = sensor_options(args)?;
+    let options = sensor_options(args, &interesting)?;
     let (flows_max, reassembly_max) = (options.config.flows_max, options.config.reassembly_bytes_max);
     let fragments_max = options.config.fragment_bytes_max;
     let sensor = Sensor::open(options)?;
@@ -45,7 +47,7 @@ pub(crate) fn run(args: &Watch) -> Result<ExitCode> {
         .transpose()?;
     let records = match args.show {
         Show::Records => {
-            Some(daylight_store::open(Format::Jsonl, columns().iter().collect(), &Destination::Stdout)?)
+            Some(daylight_store::open(Format::Jsonl, chosen_columns(&args.fields)?, &Destination::Stdout)?)
         }
         _ => None,
     };
@@ -83,8 +85,15 @@ pub(crate) fn run(args: &Watch) -> Result<ExitCode> {
     }
 }
 
-fn sensor_options(args: &Watch) -> Result<SensorOptions> {
-    let config = Arc::new(args.engine.config(args.active_timeout, false)?);
+fn sensor_options(args: &Watch, interesting: &Program) -> Result<SensorOptions> {
+    let mut config = args.engine.config(args.active_timeout, false)?;
+    // Of transactions nobody is told.
+    config.wanted.set_events(false);
+    if !args.fields.is_empty() {
+        let needed = args.write.iter().flat_map(|_| daylight_inspect::columns_of(interesting));
+        config.want_columns(chosen_columns(&args.fields)?.into_iter().map(|column| column.id).chain(needed));
+    }
+    let config = Arc::new(config);
     let live = live::Options {
         means: match args.capture {
             Capture::Auto => Means::Auto,
@@ -196,7 +205,7 @@ fn show(args: &Watch, board: &Arc<Board>, stop: &Arc<AtomicBool>) -> Result<()> 
             Ok(())
         }
     };
-    crate::inspect::quiet_pipe(shown)
+    quiet_pipe(shown)
 }
 
 /// What a person should know who looked at something else.

@@ -1,11 +1,12 @@
-//! Listens to an interface for some seconds and says what it cost: `listen INTERFACE THREADS SECONDS [packet|xdp] [MIB]`.
+//! Listens to an interface for some seconds and says what it cost:
+//! `listen INTERFACE THREADS SECONDS [packet|xdp] [MIB] [FIELD,FIELD…]`.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use daylight_capture::live::{self, Means};
-use daylight_inspect::{Config, FlowRecord, RecordSink};
+use daylight_inspect::{Config, FlowRecord, RecordSink, column};
 use daylight_sensor::{Sensor, SensorOptions};
 
 #[global_allocator]
@@ -38,10 +39,15 @@ fn main() {
         _ => Means::Packet,
     };
     let mib: usize = args.get(5).map_or(64, |text| text.parse().unwrap());
+    let mut config = Config { threads, ..Config::default() };
+    config.wanted.set_events(false);
+    if let Some(names) = args.get(6) {
+        config.want_columns(names.split(',').map(|name| column(name).expect("there is such a field").id));
+    }
     let options = SensorOptions {
         interfaces: vec![interface],
         live: live::Options { means, ring_bytes: mib << 20, ..live::Options::default() },
-        config: Arc::new(Config { threads, ..Config::default() }),
+        config: Arc::new(config),
         salt: 1,
         reports: true,
         keep: None,

@@ -93,6 +93,11 @@ pub(crate) struct Watch {
     #[arg(long, value_name = "EXPR", requires = "write", help_heading = "Packets")]
     pub(crate) write_where: Option<String>,
 
+    /// Read only these fields (and what tells protocol, application, host and risks), separated by commas; a protocol's name
+    /// stands for all its fields. Less to read is less to do, and to hold
+    #[arg(long, value_name = "FIELDS", value_delimiter = ',')]
+    pub(crate) fields: Vec<String>,
+
     #[command(flatten)]
     pub(crate) engine: Engine,
 
