@@ -1,6 +1,6 @@
 //! Listens to an interface for some seconds and says what it cost:
 //! `listen INTERFACE THREADS SECONDS [packet|xdp] [MIB] [FIELD,FIELD…]`.
-#![allow(clippy::unwrap_used, clippy::print_stdout)]
+#![allow(clippy::expect_used, clippy::unwrap_used, clippy::print_stdout)]
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
