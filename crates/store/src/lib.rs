@@ -19,6 +19,7 @@ use std::path::PathBuf;
 
 use daylight_inspect::{Column, EventRecord, FlowRecord, RecordSink};
 
+pub use jsonl::JsonLine;
 pub use out::{Destination, StoreError};
 pub use select::{Order, Select};
 pub use time::rfc3339;
