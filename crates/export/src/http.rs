@@ -66,11 +66,28 @@ impl Http {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let request = request.body(body).map_err(|error| SendError::Again(format!("{url}: {error}")))?;
-        match self.agent.run(request) {
-            Ok(response) => Ok(read(response)),
-            Err(error) => Err(SendError::Again(format!("{url}: {error}"))),
+        // What stands behind the question mark may be a signature, and is never news.
+        let name = url.split('?').next().unwrap_or_default();
+        let failed = |error: ureq::Error| SendError::Again(format!("{name}: {error}"));
+        let request = request.body(body).map_err(|error| failed(error.into()))?;
+        self.agent.run(request).map(read).map_err(failed)
+    }
+
+    /// Sends a file with PUT.
+    pub(crate) fn send_file(
+        &self,
+        url: &str,
+        headers: &[(&str, &str)],
+        file: std::fs::File,
+    ) -> Result<Answer, SendError> {
+        let mut request = ureq::http::Request::builder().method("PUT").uri(url);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
         }
+        let name = url.split('?').next().unwrap_or_default();
+        let failed = |error: ureq::Error| SendError::Again(format!("{name}: {error}"));
+        let request = request.body(file).map_err(|error| failed(error.into()))?;
+        self.agent.run(request).map(read).map_err(failed)
     }
 
     /// Sends with POST. What the server says is an answer if it took the body, else an error: one to try again if it may be

@@ -97,6 +97,15 @@ impl Encoder {
         self.form.write(record, &[("record_id", &id.to_string()), ("sensor", &self.sensor)], &mut self.line);
         (id, self.line.trim_ascii_end())
     }
+
+    /// The record as a spool would hand it out.
+    pub(crate) fn entry(&mut self, record: &FlowRecord) -> Entry {
+        let (id, line) = self.encode(record);
+        let line = line.into();
+        let mut uid = [0; 19];
+        uid.iter_mut().zip(record.ends.uid.as_str().bytes()).for_each(|(to, from)| *to = from);
+        Entry { sequence: 0, id, uid, has_risks: !record.risks().is_empty(), line }
+    }
 }
 
 #[cfg(test)]
