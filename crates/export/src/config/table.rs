@@ -176,12 +176,7 @@ impl<'t, 'a> Table<'t, 'a> {
         None
     }
 
-    pub(super) fn table(
-        &mut self,
-        reader: &mut Reader<'_>,
-        key: &'static str,
-        what: &str,
-    ) -> Option<Self> {
+    pub(super) fn table(&mut self, reader: &mut Reader<'_>, key: &'static str, what: &str) -> Option<Self> {
         let value = self.get(key)?;
         match value.get_ref() {
             DeValue::Table(table) => return Some(Self::new(table, value.span().start, what)),

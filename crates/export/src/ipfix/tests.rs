@@ -18,10 +18,15 @@ fn every_column_has_a_number() {
     let entries: Vec<_> = elements::entries().collect();
     let numbers: BTreeSet<u16> = entries.iter().map(|(_, number)| *number).collect();
     let names: BTreeSet<&str> = entries.iter().map(|(name, _)| *name).collect();
-    assert_eq!((numbers.len(), names.len()), (entries.len(), entries.len()), "a number or a name is there twice");
+    assert_eq!(
+        (numbers.len(), names.len()),
+        (entries.len(), entries.len()),
+        "a number or a name is there twice"
+    );
     assert!(numbers.iter().all(|number| (2..0x8000).contains(number)), "1 is the record's name");
     let next = numbers.last().map_or(2, |last| last + 1);
     let missing: Vec<_> = columns().iter().filter(|column| !names.contains(column.name)).collect();
-    let lines: String = missing.iter().zip(next..).map(|(column, n)| format!("{n} {}\n", column.name)).collect();
+    let lines: String =
+        missing.iter().zip(next..).map(|(column, n)| format!("{n} {}\n", column.name)).collect();
     assert!(missing.is_empty(), "add to the end of elements.txt:\n{lines}");
 }

@@ -102,6 +102,8 @@ struct State {
     readers: Vec<Slot>,
     frame: Vec<u8>,
     unsynced: bool,
+    /// The last record could not be written.
+    is_full: bool,
     closed: bool,
     error: Option<String>,
 }
@@ -164,6 +166,7 @@ impl Spool {
             readers,
             frame: Vec::new(),
             unsynced: false,
+            is_full: false,
             closed: false,
             error: None,
         };
@@ -200,6 +203,7 @@ impl Spool {
             })
         };
         state.frame = frame;
+        state.is_full = done.is_err() && line.len() <= frame::LINE_BYTES_MAX;
         match done {
             Ok(()) => {
                 state.counters.spooled += 1;
@@ -211,6 +215,7 @@ impl Spool {
             Err(cause) => {
                 state.counters.unwritten += 1;
                 state.error = Some(cause.to_string());
+                state.clean();
                 false
             }
         }
@@ -332,11 +337,17 @@ impl State {
         Ok(())
     }
 
-    /// Removes the segments that all have read, but the last.
+    /// Removes the segments that all have read; the last only if the disk is full, for it may be large.
     fn clean(&mut self) {
         let Some(needed) = self.readers.iter().map(|slot| slot.position.next).min() else { return };
-        while self.segments.len() > 1 && self.segments.front().is_some_and(|oldest| oldest.end <= needed) {
+        while let Some(oldest) = self.segments.front()
+            && oldest.end <= needed
+            && (self.segments.len() > 1 || self.is_full && oldest.count() > 0)
+        {
             self.drop_oldest();
+        }
+        if self.segments.is_empty() {
+            self.file = None;
         }
     }
 

@@ -122,11 +122,15 @@ impl Reader {
 
     /// Says that a batch has arrived.
     pub fn acknowledge(&mut self, batch: &Batch) {
-        self.spool.state().acknowledge(
-            self.slot,
-            batch.until,
-            (batch.until - batch.from).saturating_sub(batch.missing),
-        );
+        let records = (batch.until - batch.from).saturating_sub(batch.missing);
+        let mut state = self.spool.state();
+        state.acknowledge(self.slot, batch.until, records);
+        let oldest = state.segments.front().map(|oldest| oldest.base);
+        drop(state);
+        // A file that is held open takes its room on disk although it was removed.
+        if self.open.as_ref().is_some_and(|open| oldest.is_none_or(|oldest| open.base < oldest)) {
+            self.open = None;
+        }
     }
 
     fn read(&mut self, from: u64, until: u64, limits: &Limits) -> Result<Batch, SpoolError> {

@@ -43,7 +43,7 @@ fn drain(reader: &mut Reader, limits: &Limits) -> Vec<u64> {
     seen
 }
 
-fn segments(folder: &Path) -> Vec<std::path::PathBuf> {
+fn segments(folder: &Path) -> Vec<PathBuf> {
     let mut paths: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     paths.retain(|path| path.extension().is_some_and(|suffix| suffix == "spool"));
     paths.sort();
