@@ -54,7 +54,7 @@ pub struct Kafka {
     partitions: Vec<Arc<PartitionClient>>,
 }
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(10);
 
 impl Kafka {
     /// Does not connect yet.

@@ -4,7 +4,8 @@
 //! they use; `flows_local` is on each node and `flows` spreads over all of them; roll-ups by minute, five minutes and hour,
 //! which the dashboard reads, keep longer than the flows.
 //!
-//! What was not seen is NULL, as in the store, so that the same query counts the same. Addresses are text here as there.
+//! What was not seen is NULL, as in the store, so that the same query counts the same; but a list that was not seen is empty,
+//! for ClickHouse has no list that is NULL. Addresses are text here as there; bytes are hexadecimal text, in the store raw.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -20,7 +21,7 @@ pub struct SchemaOptions {
     /// A cluster's name: then tables are replicated (the servers' macros `shard` and `replica` say how), and `flows` spreads
     /// over it. Without one, `flows` is a view of `flows_local`.
     pub cluster: Option<String>,
-    /// Days that flows are kept.
+    /// Days that flows are kept. ClickHouse counts seconds in 32 bits here: flows of today and 80 years are too many.
     pub flows_days: u32,
     /// Days that the roll-ups by minute, five minutes and hour are kept.
     pub rollup_days: [u32; 3],
@@ -300,12 +301,19 @@ pub fn extend(options: &SchemaOptions) -> Vec<String> {
     }
     let mut statements = Vec::new();
     for table in tables {
-        let table = format!("{}.{table}{on}", options.database);
+        let (mut add, mut modify) = (Vec::new(), Vec::new());
         for (name, ty) in definitions() {
-            statements.push(format!("ALTER TABLE {table} ADD COLUMN IF NOT EXISTS `{name}` {ty}"));
+            add.push(format!("ADD COLUMN IF NOT EXISTS `{name}` {ty}"));
             if ty.starts_with("Tuple(") {
-                statements.push(format!("ALTER TABLE {table} MODIFY COLUMN `{name}` {ty}"));
+                modify.push(format!("MODIFY COLUMN `{name}` {ty}"));
             }
+        }
+        for changes in [add, modify] {
+            statements.push(format!(
+                "ALTER TABLE {}.{table}{on}\n    {}",
+                options.database,
+                changes.join(",\n    ")
+            ));
         }
     }
     statements

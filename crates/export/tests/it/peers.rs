@@ -121,15 +121,20 @@ pub fn wait_for_port(port: u16) {
     wait_for("nobody listens", || TcpStream::connect(("127.0.0.1", port)).is_ok(), |there| *there);
 }
 
-/// A Python that can import these modules: `DAYLIGHT_PYTHON`, or `python3`. `None`, with a word about it, if it can't.
+/// A Python that can import these modules: `DAYLIGHT_PYTHON`, that of `target/python`, or `python3`. `None`, with a word
+/// about it, if none can. What they need is in `tests/requirements.txt`.
 pub fn python(modules: &str) -> Option<PathBuf> {
-    let python = std::env::var_os("DAYLIGHT_PYTHON").unwrap_or_else(|| "python3".into());
-    let import = Command::new(&python).args(["-c", &format!("import {modules}")]).output();
-    if import.is_ok_and(|output| output.status.success()) {
-        return Some(python.into());
+    let ours = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/python/bin/python3");
+    let named = std::env::var_os("DAYLIGHT_PYTHON").map(PathBuf::from);
+    let can = |python: &PathBuf| {
+        let import = Command::new(python).args(["-c", &format!("import {modules}")]).output();
+        import.is_ok_and(|output| output.status.success())
+    };
+    let found = named.into_iter().chain([ours, "python3".into()]).find(can);
+    if found.is_none() {
+        eprintln!("needs Python with {modules} (see tests/requirements.txt)");
     }
-    eprintln!("needs Python with {modules} (DAYLIGHT_PYTHON names another one)");
-    None
+    found
 }
 
 /// Runs a script of this folder, and gives what it prints.
