@@ -18,6 +18,7 @@ mod flat;
 mod http;
 pub mod ipfix;
 mod kafka;
+pub mod metrics;
 mod nats;
 mod record;
 pub mod s3;

@@ -6,6 +6,7 @@ mod clickhouse;
 mod config;
 mod ipfix;
 mod kafka;
+mod metrics;
 mod nats;
 mod peers;
 mod s3;
