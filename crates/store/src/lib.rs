@@ -24,6 +24,7 @@ use std::path::PathBuf;
 use daylight_inspect::{Column, EventRecord, FlowRecord, RecordSink};
 
 pub use crate::parquet::{FileColumn, FileKind};
+pub use jsonl::JsonLine;
 pub use out::{Destination, StoreError};
 pub use pseudonym::{KeyError, NetworkError, Networks};
 pub use select::{Order, Select};
