@@ -2,6 +2,7 @@
 
 pub(crate) mod args;
 mod sinks;
+mod totals;
 
 use std::io::{self, Write};
 use std::os::unix::fs::chown;
@@ -13,6 +14,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result, bail};
 use daylight_capture::live::{self, Filter, Means};
+use daylight_export::Exporter;
 use daylight_expr::Program;
 use daylight_inspect::{KeepLimits, RecordSink};
 use daylight_sensor::evidence::{Evidence, INTERESTING};
@@ -21,11 +23,13 @@ use daylight_sensor::{Sensor, SensorOptions, Status};
 use daylight_store::folder::{Behind, Failing, Keeper, KeeperOptions, Privacy, StoreWriter};
 use daylight_store::{Destination, Format};
 use daylight_watch::{Board, lines, terminal};
+use daylight_web::metrics::Metrics;
 
 use crate::inspect::{chosen_columns, quiet_pipe};
 use crate::interrupt;
 use args::{Capture, Show, Watch};
-use sinks::{Sinks, gauges};
+use sinks::Sinks;
+use totals::Totals;
 
 pub(crate) fn run(args: &Watch) -> Result<ExitCode> {
     let interesting = args.write_where.as_deref().unwrap_or(INTERESTING);
@@ -45,6 +49,9 @@ pub(crate) fn run(args: &Watch) -> Result<ExitCode> {
         .as_deref()
         .map(|file| Evidence::new(file, args.write_budget * 1_000_000, interesting, args.interfaces.clone()))
         .transpose()?;
+    let export = args.to.as_deref().map(|file| start_export(args, file)).transpose()?;
+    let totals = Totals::new(&args.kept.sensor);
+    let metrics = args.metrics.map(|listen| Metrics::bind(listen, totals.text())).transpose()?;
     let records = match args.show {
         Show::Records => {
             Some(daylight_store::open(Format::Jsonl, chosen_columns(&args.fields)?, &Destination::Stdout)?)
@@ -56,14 +63,23 @@ pub(crate) fn run(args: &Watch) -> Result<ExitCode> {
     let _keeper = args.store.as_deref().map(|folder| start_keeper(args, folder)).transpose()?;
     let board = Board::new();
     let stop = Arc::new(AtomicBool::new(false));
-    let mut sinks = Sinks { feed: Board::feed(&board), store, evidence, records, told: Default::default() };
+    let export = export.map(|export| (export.sink(), export));
+    let mut sinks = Sinks {
+        feed: Board::feed(&board),
+        store,
+        evidence,
+        export,
+        records,
+        totals,
+        told: Default::default(),
+    };
     let (running, exit) = sensor.start().context("there is no room for threads")?;
     let limits = [flows_max, reassembly_max, fragments_max];
     let (observer, closed) = (running.observer(), Arc::clone(&stop));
     let sinking = std::thread::Builder::new().name("sinks".into()).spawn(move || {
         exit.run(&mut sinks, Duration::from_secs(1), |sinks| {
             if let Some(status) = observer.status() {
-                sinks.tick(now_ns(), gauges(&status, limits));
+                sinks.tick(now_ns(), &status, limits);
             }
             if sinks.is_closed() {
                 closed.store(true, Ordering::Relaxed);
@@ -72,9 +88,19 @@ pub(crate) fn run(args: &Watch) -> Result<ExitCode> {
         sinks.finish()
     })?;
     let timer = watch_for_the_end(args.duration, &stop)?;
+    let over = Arc::clone(&stop);
+    let serving = metrics.map(|metrics| {
+        std::thread::Builder::new().name("metrics".into()).spawn(move || {
+            if let Err(error) = metrics.run(|| over.load(Ordering::Relaxed)) {
+                let _ = writeln!(io::stderr(), "daylight: no metrics: {error}");
+            }
+        })
+    });
+    let serving = serving.transpose()?;
     show(args, &board, &stop)?;
     stop.store(true, Ordering::Relaxed);
     let _ = timer.join();
+    let _ = serving.map(std::thread::JoinHandle::join);
     let status = running.stop();
     let finished = sinking.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
     tell_losses(&status);
@@ -148,6 +174,12 @@ fn open_store(args: &Watch, folder: &Path) -> Result<StoreWriter> {
     StoreWriter::new(&options).with_context(|| {
         "records can't be kept (of another user's folder? `--user` says whom to go on as)".to_owned()
     })
+}
+
+/// Starts to send what this file says where it says.
+fn start_export(args: &Watch, file: &Path) -> Result<Exporter> {
+    let config = daylight_export::Config::read(file)?;
+    Ok(Exporter::start(&config, &args.kept.sensor, None, args.store.as_deref())?)
 }
 
 /// Merges files, and removes what is too old or too much.

@@ -255,6 +255,7 @@ impl Tap for Socket {
             return if code == 0 { Ok(None) } else { Err(io::Error::from_raw_os_error(code)) };
         }
         self.counters.received += frames.len() as u64;
+        self.counters.bytes += frames.iter().map(|frame| u64::from(frame.wire_len)).sum::<u64>();
         Ok(Some(Batch { data: Arc::new(data), frames }))
     }
 

@@ -1,5 +1,6 @@
 //! The options of `daylight watch`.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
@@ -79,6 +80,14 @@ pub(crate) struct Watch {
     /// Remove the oldest records when the store takes more than so many GB
     #[arg(long, value_name = "GB", requires = "store", help_heading = "Store")]
     pub(crate) keep_size: Option<u64>,
+
+    /// Send the records where this file says: brokers, databases, collectors, alarms; see data/export/example.toml
+    #[arg(long, value_name = "FILE", help_heading = "Elsewhere")]
+    pub(crate) to: Option<PathBuf>,
+
+    /// Give metrics to Prometheus at this address
+    #[arg(long, value_name = "ADDRESS", help_heading = "Elsewhere")]
+    pub(crate) metrics: Option<SocketAddr>,
 
     /// Write the first packets of flows of interest into capture files of this name, with a number each
     #[arg(long, value_name = "FILE", help_heading = "Packets")]

@@ -289,3 +289,37 @@ fn its_unit_is_sound_and_may_do_little() {
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(said.contains("there is no interface no-such"), "{said}");
 }
+
+#[test]
+fn risks_and_metrics_go_elsewhere() {
+    if !entered("watch::risks_and_metrics_go_elsewhere") {
+        return;
+    }
+    link();
+    let folder = tempfile::tempdir().unwrap();
+    let listener = std::net::TcpListener::bind("127.0.0.1:6514").unwrap();
+    let config = r#"
+        [spool]
+        path = "spool"
+        [[to]]
+        kind = "syslog"
+        over = "tcp"
+        address = "127.0.0.1:6514"
+    "#;
+    fs::write(folder.path().join("to.toml"), config).unwrap();
+    let line = "--show nothing --to to.toml --metrics 127.0.0.1:9452 --user root";
+    let watching = Watching::start(folder.path(), line);
+    send();
+    let metric = |name: &str| {
+        let text = crate::space::fetch(9452, "/metrics", "localhost");
+        let value = text.lines().find_map(|line| line.strip_prefix(name)?.rsplit_once(' '))?.1.parse::<f64>();
+        value.ok()
+    };
+    wait(|| metric("daylight_packets_total").is_some_and(|packets| packets >= 275.0));
+    let (code, _, said) = watching.stop();
+    assert_eq!(code, Some(130), "{said}");
+    let (mut stream, _) = listener.accept().unwrap();
+    let mut heard = String::new();
+    stream.read_to_string(&mut heard).unwrap();
+    assert!(heard.contains("CEF:0|") && heard.contains("clear-text-credentials"), "{heard}");
+}
