@@ -19,6 +19,7 @@ use tokio::time::timeout;
 use crate::carry::{Carrier, SendError};
 use crate::nats::runtime;
 use crate::record::Entry;
+use crate::secret::Secret;
 use crate::tls::{Tls, TlsError};
 
 /// Where the topic is.
@@ -29,7 +30,7 @@ pub struct KafkaOptions {
     /// The topic. It must be there, unless the brokers make topics by themselves.
     pub topic: String,
     /// User, password and the mechanism, for SASL.
-    pub user: Option<(String, String, Sasl)>,
+    pub user: Option<(String, Secret, Sasl)>,
     /// Certificates, if the connection is to be encrypted.
     pub tls: Option<Tls>,
 }
@@ -79,7 +80,7 @@ async fn connect(
         builder = builder.tls_config(tls);
     }
     if let Some((user, password, mechanism)) = &options.user {
-        let credentials = Credentials::new(user.clone(), password.clone());
+        let credentials = Credentials::new(user.clone(), password.to_string());
         builder = builder.sasl_config(match mechanism {
             Sasl::Plain => SaslConfig::Plain(credentials),
             Sasl::Scram256 => SaslConfig::ScramSha256(credentials),

@@ -16,6 +16,7 @@ use tokio::time::timeout;
 
 use crate::carry::{Carrier, SendError};
 use crate::record::Entry;
+use crate::secret::Secret;
 use crate::tls::{Tls, TlsError};
 
 /// Where the stream is.
@@ -34,9 +35,9 @@ pub struct NatsOptions {
     /// File with a user's JWT and key (`.creds`).
     pub credentials: Option<PathBuf>,
     /// User and password.
-    pub user: Option<(String, String)>,
+    pub user: Option<(String, Secret)>,
     /// Token.
-    pub token: Option<String>,
+    pub token: Option<Secret>,
     /// Certificates, if the connection is to be encrypted whatever the URL says.
     pub tls: Option<Tls>,
 }
@@ -89,10 +90,10 @@ async fn connect(options: &NatsOptions, tls: rustls::ClientConfig) -> Result<(Cl
             .map_err(|error| again(&format!("can't read {}", path.display()), &error))?;
     }
     if let Some((user, password)) = &options.user {
-        connect = connect.user_and_password(user.clone(), password.clone());
+        connect = connect.user_and_password(user.clone(), password.to_string());
     }
     if let Some(token) = &options.token {
-        connect = connect.token(token.clone());
+        connect = connect.token(token.to_string());
     }
     let client = connect.connect(&options.urls[..]).await.map_err(|error| again("can't connect", &error))?;
     let mut context = jetstream::new(client.clone());

@@ -21,6 +21,7 @@ use rusty_s3::{Bucket, Credentials, UrlStyle};
 
 use crate::carry::SendError;
 use crate::http::Http;
+use crate::secret::Secret;
 use crate::tls::{Tls, TlsError};
 
 /// Where the bucket is.
@@ -39,7 +40,7 @@ pub struct S3Options {
     /// The key's name; without one, `AWS_ACCESS_KEY_ID` and its companions say so.
     pub access_key: Option<String>,
     /// The key.
-    pub secret_key: Option<String>,
+    pub secret_key: Option<Secret>,
     /// A file that was changed within this time is left for later: it may still be merged.
     pub settle: Duration,
     /// Certificates.
@@ -87,7 +88,7 @@ impl S3 {
         let bucket = Bucket::new(url, style, options.bucket.clone(), options.region.clone())
             .map_err(|error| bad(options.url.as_ref(), &error))?;
         let credentials = match (&options.access_key, &options.secret_key) {
-            (Some(key), Some(secret)) => Some(Credentials::new(key.clone(), secret.clone())),
+            (Some(key), Some(secret)) => Some(Credentials::new(key.clone(), secret.to_string())),
             _ => Credentials::from_env(),
         };
         let path = state.join(format!("{name}.copied"));

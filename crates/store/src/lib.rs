@@ -39,6 +39,8 @@ pub enum Format {
     Csv,
     /// Zeek's logs as tab-separated values, one file a log, in a folder.
     Zeek,
+    /// Zeek's logs with a JSON object a line, one file a log, in a folder.
+    ZeekJson,
     /// One Apache Parquet file.
     Parquet,
 }
@@ -64,7 +66,8 @@ pub fn open(
     Ok(match format {
         Format::Jsonl => Box::new(jsonl::Jsonl::new(columns, to.writer()?)),
         Format::Csv => Box::new(csv::Csv::new(columns, to.writer()?)),
-        Format::Zeek => Box::new(zeek::Zeek::new(to.folder()?)),
+        Format::Zeek => Box::new(zeek::Zeek::new(to.folder()?, false)),
+        Format::ZeekJson => Box::new(zeek::Zeek::new(to.folder()?, true)),
         Format::Parquet => Box::new(parquet::Parquet::new(columns, to.file()?)?),
     })
 }

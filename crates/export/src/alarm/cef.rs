@@ -95,8 +95,10 @@ mod tests {
     use super::super::tests::{NASTY, nasty};
     use super::*;
 
+    type Read = (Vec<String>, Vec<(String, String)>);
+
     /// A reader of CEF after its guide, not after our writer: header fields and extension.
-    pub(crate) fn read(line: &str) -> Option<(Vec<String>, Vec<(String, String)>)> {
+    fn read(line: &str) -> Option<Read> {
         let mut rest = line.strip_prefix("CEF:")?;
         let mut fields = Vec::new();
         while fields.len() < 7 {

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::{Alarm, Outlet, Severity};
 use crate::carry::SendError;
 use crate::http::Http;
+use crate::secret::Secret;
 use crate::tls::{Tls, TlsError};
 
 /// Where the collector is.
@@ -19,7 +20,7 @@ pub struct OtlpOptions {
     /// The URL, with the path: `http://localhost:4318/v1/logs`.
     pub url: String,
     /// Headers to send, such as an API key.
-    pub headers: Vec<(String, String)>,
+    pub headers: Vec<(String, Secret)>,
     /// Certificates.
     pub tls: Tls,
 }
@@ -114,7 +115,7 @@ impl Outlet for Otlp {
         let some = alarms.get(..ALARMS_MAX).unwrap_or(alarms);
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let mut headers = vec![("content-type", "application/json")];
-        headers.extend(self.options.headers.iter().map(|(name, value)| (&**name, &**value)));
+        headers.extend(self.options.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())));
         let post = |alarms: &[Alarm]| {
             let answer =
                 self.http.post(&self.options.url, &headers, request(alarms, now.as_nanos()).as_bytes())?;

@@ -137,7 +137,7 @@ impl Link {
                 stream.write_all(framed(message).as_bytes())
             }
             Self::Tls(stream) => {
-                still_there(&stream.sock)?;
+                still_open(stream)?;
                 stream.write_all(framed(message).as_bytes())?;
                 stream.flush()
             }
@@ -149,7 +149,7 @@ fn framed(message: &str) -> String {
     format!("{} {message}", message.len())
 }
 
-/// A syslog server says nothing: if there is something to read, it is the end, or of TLS something that can wait.
+/// The other side says nothing: if there is something to read, it is the end.
 pub(crate) fn still_there(stream: &TcpStream) -> io::Result<()> {
     stream.set_nonblocking(true)?;
     let peeked = stream.peek(&mut [0]);
@@ -160,6 +160,25 @@ pub(crate) fn still_there(stream: &TcpStream) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
         Err(error) => Err(error),
     }
+}
+
+/// The same over TLS, where there are tickets to read, and the end may be announced.
+fn still_open(stream: &mut StreamOwned<ClientConnection, TcpStream>) -> io::Result<()> {
+    stream.sock.set_nonblocking(true)?;
+    let outcome = loop {
+        match stream.conn.read_tls(&mut stream.sock) {
+            Ok(0) => break Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(_) => match stream.conn.process_new_packets() {
+                Ok(state) if state.peer_has_closed() => break Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(_) => {}
+                Err(error) => break Err(io::Error::other(error)),
+            },
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => break Ok(()),
+            Err(error) => break Err(error),
+        }
+    };
+    stream.sock.set_nonblocking(false)?;
+    outcome
 }
 
 /// The alarm as a message of RFC 5424. The sensor is the host name, with anything but letters of ASCII left out.

@@ -13,6 +13,7 @@ use serde_json::json;
 use super::{Alarm, Outlet};
 use crate::carry::SendError;
 use crate::http::Http;
+use crate::secret::Secret;
 use crate::tls::{Tls, TlsError};
 
 /// Where to, and with which key.
@@ -21,7 +22,7 @@ pub struct WebhookOptions {
     /// The URL.
     pub url: String,
     /// The key to sign with, 24 to 64 bytes; without one there is no signature.
-    pub secret: Option<Vec<u8>>,
+    pub secret: Option<Secret<Vec<u8>>>,
     /// Certificates.
     pub tls: Tls,
 }

@@ -13,6 +13,7 @@ use url::Url;
 use crate::carry::{Carrier, SendError};
 use crate::http::Http;
 use crate::record::Entry;
+use crate::secret::Secret;
 use crate::tls::{Tls, TlsError};
 pub use schema::{SchemaOptions, extend, schema};
 
@@ -26,7 +27,7 @@ pub struct ClickHouseOptions {
     /// The table that is inserted into: `flows_local` on each node, or `flows`, which spreads over the cluster.
     pub table: String,
     /// User and password.
-    pub user: Option<(String, String)>,
+    pub user: Option<(String, Secret)>,
     /// Certificates.
     pub tls: Tls,
 }
@@ -34,7 +35,7 @@ pub struct ClickHouseOptions {
 /// Inserts records.
 pub struct ClickHouse {
     url: Url,
-    user: Option<(String, String)>,
+    user: Option<(String, Secret)>,
     http: Http,
 }
 
@@ -98,7 +99,7 @@ impl Carrier for ClickHouse {
         url.query_pairs_mut().append_pair("insert_deduplication_token", token);
         let mut headers = vec![("content-type", "application/x-ndjson")];
         if let Some((user, password)) = &self.user {
-            headers.extend([("x-clickhouse-user", &**user), ("x-clickhouse-key", &**password)]);
+            headers.extend([("x-clickhouse-user", &**user), ("x-clickhouse-key", password.as_str())]);
         }
         let answer = self.http.send("POST", url.as_str(), &headers, &rows(entries))?;
         let code = answer.headers.get("x-clickhouse-exception-code").and_then(|code| code.to_str().ok());

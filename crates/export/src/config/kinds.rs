@@ -15,6 +15,7 @@ use crate::ipfix::{IpfixOptions, IpfixTo, PEN_EXAMPLE};
 use crate::kafka::{KafkaOptions, Sasl};
 use crate::nats::NatsOptions;
 use crate::s3::S3Options;
+use crate::secret::Secret;
 use crate::tls::Tls;
 
 type Read = fn(&mut Reader<'_>, &mut Table<'_, '_>) -> Kind;
@@ -72,12 +73,12 @@ fn optional_tls(reader: &mut Reader<'_>, table: &mut Table<'_, '_>) -> Option<Tl
     wanted.unwrap_or_else(|| tls != Tls::default()).then_some(tls)
 }
 
-fn user(reader: &mut Reader<'_>, table: &mut Table<'_, '_>) -> Option<(String, String)> {
+fn user(reader: &mut Reader<'_>, table: &mut Table<'_, '_>) -> Option<(String, Secret)> {
     let (user, password) = (table.text(reader, "user"), table.secret(reader, "password_file"));
     match (user, password) {
         (Some(user), Some(password)) => Some((user, password)),
         (None, None) => None,
-        (Some(user), None) => Some((user, String::new())),
+        (Some(user), None) => Some((user, Secret::default())),
         (None, Some(_)) => {
             reader.problem(table.place("password_file"), "a password needs a `user`");
             None
@@ -221,7 +222,7 @@ fn webhook(reader: &mut Reader<'_>, table: &mut Table<'_, '_>) -> Kind {
     // Keys are handed out as `whsec_` and Base64.
     let secret = table.secret(reader, "secret_file").and_then(|text| match text.strip_prefix("whsec_") {
         Some(encoded) => match BASE64_STANDARD.decode(encoded) {
-            Ok(secret) => Some(secret),
+            Ok(secret) => Some(Secret::from(secret)),
             Err(error) => {
                 reader.problem(
                     table.place("secret_file"),
@@ -230,7 +231,7 @@ fn webhook(reader: &mut Reader<'_>, table: &mut Table<'_, '_>) -> Kind {
                 None
             }
         },
-        None => Some(text.into_bytes()),
+        None => Some(text.to_string().into_bytes().into()),
     });
     if secret.as_ref().is_some_and(|secret| secret.len() < 16) {
         reader.problem(

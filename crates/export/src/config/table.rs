@@ -10,6 +10,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::kind_of;
+use crate::secret::Secret;
 
 /// The text, and what is wrong with it.
 pub(super) struct Reader<'a> {
@@ -164,13 +165,13 @@ impl<'t, 'a> Table<'t, 'a> {
     }
 
     /// What stands in the file that is named, without white space around it.
-    pub(super) fn secret(&mut self, reader: &mut Reader<'_>, key: &'static str) -> Option<String> {
+    pub(super) fn secret(&mut self, reader: &mut Reader<'_>, key: &'static str) -> Option<Secret> {
         let path = self.path(reader, key)?;
         match std::fs::read_to_string(&path) {
             Ok(secret) if secret.trim().is_empty() => {
                 reader.problem(self.place(key), format!("{} is empty", path.display()));
             }
-            Ok(secret) => return Some(secret.trim().to_owned()),
+            Ok(secret) => return Some(secret.trim().to_owned().into()),
             Err(error) => reader.problem(self.place(key), format!("can't read {}: {error}", path.display())),
         }
         None
@@ -186,12 +187,12 @@ impl<'t, 'a> Table<'t, 'a> {
     }
 
     /// Names and texts.
-    pub(super) fn pairs(&mut self, reader: &mut Reader<'_>, key: &'static str) -> Vec<(String, String)> {
+    pub(super) fn pairs(&mut self, reader: &mut Reader<'_>, key: &'static str) -> Vec<(String, Secret)> {
         let Some(table) = self.table(reader, key, "names and texts") else { return Vec::new() };
         let mut pairs = Vec::new();
         for (name, value) in table.table {
             match value.get_ref() {
-                DeValue::String(text) => pairs.push((name.get_ref().to_string(), text.to_string())),
+                DeValue::String(text) => pairs.push((name.get_ref().to_string(), text.to_string().into())),
                 _ => Self::wrong(reader, name.get_ref(), value, "text, in quotes"),
             }
         }

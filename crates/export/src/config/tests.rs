@@ -88,7 +88,8 @@ fn a_password_is_told_only_over_tls() {
     assert!(parse(text).unwrap_err().to_string().contains("add tls = true"));
     let config = parse(&format!("{text}tls = true")).unwrap();
     let Kind::Kafka(kafka) = &config.to[0].kind else { panic!("{config:?}") };
-    assert_eq!(kafka.user.as_ref().unwrap().1, "secret");
+    assert_eq!(kafka.user.as_ref().unwrap().1.as_str(), "secret");
+    assert!(!format!("{config:?}").contains("\"secret\""), "{config:?}");
     std::fs::write(folder.path().join("p"), "whsec_!!").unwrap();
     let text = "[[to]]\nkind = \"webhook\"\nurl = \"https://x\"\nsecret_file = \"p\"";
     assert!(parse(text).unwrap_err().to_string().contains("no Base64"));

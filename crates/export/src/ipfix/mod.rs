@@ -8,7 +8,7 @@
 //! (RFC 5612): fine between an exporter and a collector of one house, not beyond. Who has a number of their own sets `pen`.
 //! The numbers of the elements under it stand in `elements.txt`; they are never used for anything else.
 //!
-//! A record holds what was seen, so there is a template for each set of columns that comes up ([`encode`]). Over UDP templates
+//! A record holds what was seen, so there is a template for each set of columns that comes up ([`Encoder`]). Over UDP templates
 //! are sent again from time to time; over TCP and into files (RFC 5655), once.
 
 mod elements;

@@ -228,7 +228,7 @@ fn templates_come_once_and_again_when_asked_for() {
 fn more_shapes_than_templates() {
     let mut encoder = Encoder::new(PEN_EXAMPLE, 0, 1400);
     let mut collector = Collector::default();
-    let fields: Vec<_> = daylight_protocols::ProtocolId::Tls
+    let fields: Vec<_> = ProtocolId::Tls
         .get()
         .fields
         .iter()

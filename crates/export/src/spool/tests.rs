@@ -204,6 +204,16 @@ fn one_process_at_a_time() {
 }
 
 #[test]
+fn nothing_is_kept_for_nobody() {
+    let folder = tempfile::tempdir().unwrap();
+    let spool = open(folder.path(), &[]);
+    fill(&spool, 0..10, 100);
+    let counters = spool.counters();
+    assert_eq!((counters.handed_over, counters.spooled, counters.bytes), (10, 0, 0));
+    assert!(segments(folder.path()).is_empty());
+}
+
+#[test]
 fn a_record_that_is_too_long_is_counted() {
     let folder = tempfile::tempdir().unwrap();
     let spool = open(folder.path(), &["a"]);

@@ -79,7 +79,9 @@ fn wireshark_reads_a_file() {
     ];
     let mut tshark = Command::new("tshark");
     tshark.arg("-r").arg(&path).args(["-T", "fields", "-E", "separator=|", "-E", "aggregator=;"]);
-    fields.iter().for_each(|field| drop(tshark.args(["-e", field])));
+    for field in fields {
+        tshark.args(["-e", field]);
+    }
     let Ok(output) = tshark.output() else { return eprintln!("needs tshark") };
     let text = String::from_utf8(output.stdout).unwrap();
     // A line a message; the values of its records one after another.

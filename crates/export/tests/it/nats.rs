@@ -1,12 +1,15 @@
 //! Debian's nats-server, which is killed in the middle.
 
 use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader};
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 use async_nats::jetstream::{self, consumer};
+use daylight_export::RecordId;
 use futures_util::StreamExt;
 
-use crate::peers::{Running, finish, free_port, hand_over, run, start, wait_for, wait_for_port};
+use crate::peers::{Running, finish, free_port, hand_over, record, run, start, wait_for, wait_for_port};
 
 fn server(folder: &Path, port: u16, more: &str) -> Option<Running> {
     let config = folder.join("nats.conf");
@@ -27,7 +30,7 @@ fn messages(url: &str, options: async_nats::ConnectOptions) -> BTreeMap<String, 
     runtime.block_on(async {
         let context = jetstream::new(options.connect(url).await.unwrap());
         let mut stream = context.get_stream("DAYLIGHT").await.unwrap();
-        let expected = stream.info().await.unwrap().state.messages;
+        let expected: u64 = stream.info().await.unwrap().state.messages;
         let config = consumer::pull::OrderedConfig::default();
         let consumer = stream.create_consumer(config).await.unwrap();
         let mut seen = BTreeMap::new();
@@ -67,6 +70,53 @@ fn a_server_that_is_killed_and_comes_back_has_everything_once() {
     let seen = messages(&url, async_nats::ConnectOptions::new());
     assert_eq!(seen.len(), 3500);
     assert!(seen.values().all(|times| *times == 1), "the server drops what comes twice");
+}
+
+const CHILD: &str = "DAYLIGHT_EXPORT_NATS_CHILD";
+
+/// Not a test: the process that is killed while it hands over and sends. It prints each record once it has handed it over.
+#[test]
+fn child_that_exports() {
+    let Ok(told) = std::env::var(CHILD) else { return };
+    let (folder, url) = told.split_once('|').unwrap();
+    let exporter = start(&format!("[[to]]\nkind = \"nats\"\nurls = [{url:?}]"), folder.as_ref());
+    for n in 0.. {
+        hand_over(&exporter, n..n + 1);
+        println!("\nhanded {n}");
+    }
+}
+
+#[test]
+fn a_process_that_is_killed_while_it_sends_loses_and_doubles_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let port = free_port();
+    let Some(_server) = server(folder.path(), port, "") else { return };
+    let url = format!("nats://127.0.0.1:{port}");
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "nats::child_that_exports", "--nocapture"])
+        .env(CHILD, format!("{}|{url}", folder.path().display()))
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut handed = 0;
+    for line in BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok) {
+        let Some(n) = line.strip_prefix("handed ").and_then(|n| n.parse::<u64>().ok()) else { continue };
+        handed = n;
+        if n == 3000 {
+            child.kill().unwrap();
+        }
+    }
+    child.wait().unwrap();
+    let before = messages(&url, async_nats::ConnectOptions::new()).len() as u64;
+    assert!(before > 0 && before < handed, "it was in the middle: {before} of {handed}");
+    let exporter = start(&format!("[[to]]\nkind = \"nats\"\nurls = [{url:?}]"), folder.path());
+    finish(exporter);
+    let seen = messages(&url, async_nats::ConnectOptions::new());
+    assert!(seen.values().all(|times| *times == 1));
+    // The last one may have been written and not have been told of.
+    let count = seen.len() as u64;
+    assert!(count == handed + 1 || count == handed + 2, "{count} of {}", handed + 1);
+    assert!((0..=handed).all(|n| seen.contains_key(&RecordId::of("north", &record(n)).to_string())));
 }
 
 #[test]

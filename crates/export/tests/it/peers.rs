@@ -12,12 +12,12 @@ use daylight_inspect::{Counters, EndReason, FlowRecord, RecordSink};
 use daylight_protocols::{Confidence, ProtocolId, RiskFound, common, risk};
 
 /// 2024-01-01T00:00:00Z
-pub const START_NS: i64 = 1_704_067_200_000_000_000;
+pub(crate) const START_NS: i64 = 1_704_067_200_000_000_000;
 /// A host name by somebody who means harm.
-pub const HOSTILE: &str = "=cmd()|'x\\\n<134>1 - evil - - - CEF:0|a|b=c\r\u{1b}]0;x\u{7}<script>";
+pub(crate) const HOSTILE: &str = "=cmd()|'x\\\n<134>1 - evil - - - CEF:0|a|b=c\r\u{1b}]0;x\u{7}<script>";
 
 /// A TLS flow over IPv4 with a name; every tenth with a risk, every eleventh over IPv6 and with a hostile name.
-pub fn record(n: u64) -> Box<FlowRecord> {
+pub(crate) fn record(n: u64) -> Box<FlowRecord> {
     let mut record = FlowRecord::blank(n);
     record.start_ns = START_NS + n as i64 * 1_000_000_007;
     record.end_ns = record.start_ns + 1_500_000_001;
@@ -45,20 +45,20 @@ pub fn record(n: u64) -> Box<FlowRecord> {
 }
 
 /// An exporter for this configuration, with its spool in the folder.
-pub fn start(config: &str, folder: &Path) -> Exporter {
+pub(crate) fn start(config: &str, folder: &Path) -> Exporter {
     let config = Config::parse(config, "test.toml", folder).unwrap_or_else(|error| panic!("{error}"));
     Exporter::start(&config, "north", Some(&folder.join("spool")), None)
         .unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// Hands records over.
-pub fn hand_over(exporter: &Exporter, numbers: std::ops::Range<u64>) {
+pub(crate) fn hand_over(exporter: &Exporter, numbers: std::ops::Range<u64>) {
     let mut sink = exporter.sink();
     numbers.for_each(|n| sink.flow(record(n)));
 }
 
 /// Waits until it is so, or panics with what it is.
-pub fn wait_for<T: std::fmt::Debug>(
+pub(crate) fn wait_for<T: std::fmt::Debug>(
     what: &str,
     mut value: impl FnMut() -> T,
     enough: impl Fn(&T) -> bool,
@@ -75,7 +75,7 @@ pub fn wait_for<T: std::fmt::Debug>(
 }
 
 /// Ends, and all has arrived.
-pub fn finish(exporter: Exporter) -> Vec<Status> {
+pub(crate) fn finish(exporter: Exporter) -> Vec<Status> {
     let statuses = exporter.finish(Duration::from_secs(120));
     for status in &statuses {
         assert_eq!(status.reader.lag, 0, "{status:?}");
@@ -84,7 +84,7 @@ pub fn finish(exporter: Exporter) -> Vec<Status> {
 }
 
 /// A process that ends with the test.
-pub struct Running(pub Child);
+pub(crate) struct Running(pub(crate) Child);
 
 impl Drop for Running {
     fn drop(&mut self) {
@@ -94,7 +94,7 @@ impl Drop for Running {
 }
 
 /// Starts a program; `None`, with a word about it, if there is none.
-pub fn run(program: &str, args: &[&str], log: &Path) -> Option<Running> {
+pub(crate) fn run(program: &str, args: &[&str], log: &Path) -> Option<Running> {
     let file = std::fs::File::create(log).unwrap();
     let child = Command::new(program)
         .args(args)
@@ -112,18 +112,18 @@ pub fn run(program: &str, args: &[&str], log: &Path) -> Option<Running> {
 }
 
 /// A port that nobody has.
-pub fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 /// Waits until somebody listens.
-pub fn wait_for_port(port: u16) {
+pub(crate) fn wait_for_port(port: u16) {
     wait_for("nobody listens", || TcpStream::connect(("127.0.0.1", port)).is_ok(), |there| *there);
 }
 
 /// A Python that can import these modules: `DAYLIGHT_PYTHON`, that of `target/python`, or `python3`. `None`, with a word
 /// about it, if none can. What they need is in `tests/requirements.txt`.
-pub fn python(modules: &str) -> Option<PathBuf> {
+pub(crate) fn python(modules: &str) -> Option<PathBuf> {
     let ours = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/python/bin/python3");
     let named = std::env::var_os("DAYLIGHT_PYTHON").map(PathBuf::from);
     let can = |python: &PathBuf| {
@@ -138,7 +138,7 @@ pub fn python(modules: &str) -> Option<PathBuf> {
 }
 
 /// Runs a script of this folder, and gives what it prints.
-pub fn script(python: &Path, name: &str, args: &[&str]) -> String {
+pub(crate) fn script(python: &Path, name: &str, args: &[&str]) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it").join(name);
     let output = Command::new(python).arg(path).args(args).output().unwrap();
     assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
@@ -147,14 +147,14 @@ pub fn script(python: &Path, name: &str, args: &[&str]) -> String {
 
 /// A request that came in.
 #[derive(Clone, Debug)]
-pub struct Request {
-    pub line: String,
-    pub headers: Vec<(String, String)>,
-    pub body: Vec<u8>,
+pub(crate) struct Request {
+    pub(crate) line: String,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Request {
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(n, _)| n == name).map(|(_, value)| &**value)
     }
 }
@@ -162,13 +162,13 @@ impl Request {
 type Answer = Box<dyn FnMut(&Request) -> (u16, String) + Send>;
 
 /// Answers requests one after another, and keeps them.
-pub struct Server {
-    pub url: String,
-    pub requests: Arc<Mutex<Vec<Request>>>,
+pub(crate) struct Server {
+    pub(crate) url: String,
+    pub(crate) requests: Arc<Mutex<Vec<Request>>>,
 }
 
 impl Server {
-    pub fn start(answer: impl FnMut(&Request) -> (u16, String) + Send + 'static) -> Self {
+    pub(crate) fn start(answer: impl FnMut(&Request) -> (u16, String) + Send + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let requests: Arc<Mutex<Vec<Request>>> = Arc::default();
@@ -182,7 +182,7 @@ impl Server {
         Self { url, requests }
     }
 
-    pub fn requests(&self) -> Vec<Request> {
+    pub(crate) fn requests(&self) -> Vec<Request> {
         self.requests.lock().unwrap().clone()
     }
 }

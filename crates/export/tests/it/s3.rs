@@ -18,7 +18,7 @@ fn options(url: &str) -> S3Options {
         prefix: "north/".into(),
         path_style: true,
         access_key: Some("key".into()),
-        secret_key: Some("secret".into()),
+        secret_key: Some("secret".to_owned().into()),
         settle: Duration::ZERO,
         tls: Tls::default(),
     }
