@@ -1,5 +1,5 @@
-//! Where packets come from: capture files and pipes, with a writer for both formats; and, on Linux, the kernel's packet
-//! queues ([`nfqueue`]).
+//! Where packets come from: capture files and pipes, with a writer for both formats; and, on Linux, interfaces
+//! ([`live`]) and the kernel's packet queues ([`nfqueue`]).
 //!
 //! [`open`] gives a [`FrameSource`](daylight_packet::FrameSource), which hands out batches of frames that lie in the
 //! memory they were read into. It finds out by itself what it has: pcap or pcapng, plain or under gzip or zstd, a file
@@ -19,6 +19,8 @@ mod input;
 #[cfg(target_os = "linux")]
 pub mod listener;
 #[cfg(target_os = "linux")]
+pub mod live;
+#[cfg(target_os = "linux")]
 pub mod nfqueue;
 mod open;
 #[cfg(target_os = "linux")]
@@ -26,6 +28,8 @@ pub mod raw_socket;
 #[cfg(target_os = "linux")]
 mod saved_syn;
 mod source;
+#[cfg(target_os = "linux")]
+mod sys;
 mod write;
 
 #[cfg(test)]

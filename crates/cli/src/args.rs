@@ -5,8 +5,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::engine::Engine;
 use crate::probe::args::ProbeCommand;
 use crate::tunnel::args::{CardCommand, Client, Server};
+use crate::watch::args::Watch;
 
 /// Sees what is in network traffic.
 #[derive(Parser)]
@@ -26,6 +28,8 @@ pub(crate) enum Command {
     /// Looks after a store of flow records
     #[command(subcommand)]
     Store(StoreCommand),
+    /// Watches links: what passes now, live, and kept as records
+    Watch(Box<Watch>),
     /// Lists the protocols, or explains what the dispatcher makes of a payload
     Protocols(Protocols),
     /// Lists the fields of a flow record
@@ -118,46 +122,12 @@ pub(crate) struct Inspect {
     #[arg(long, value_name = "N", default_value_t = 10)]
     pub(crate) top: usize,
 
-    /// Add or override applications; may be given several times
-    #[arg(long, value_name = "FILE")]
-    pub(crate) catalog: Vec<PathBuf>,
-
-    /// A list of bad domains, addresses, JA3/JA4 or certificate hashes: plain, hosts file or CSV; several times
-    #[arg(long, value_name = "FILE")]
-    pub(crate) indicators: Vec<PathBuf>,
-
-    /// Threads; the records are the same for any number [default: one a core]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
-    pub(crate) threads: Option<u16>,
-
-    /// Seconds after which an idle TCP connection ends
-    #[arg(long, value_name = "S", default_value_t = 300, help_heading = "Flows")]
-    pub(crate) tcp_timeout: u32,
-
-    /// Seconds after which an idle UDP flow ends (some protocols have shorter ones)
-    #[arg(long, value_name = "S", default_value_t = 60, help_heading = "Flows")]
-    pub(crate) udp_timeout: u32,
+    #[command(flatten)]
+    pub(crate) engine: Engine,
 
     /// Write flows that last longer than this many seconds in parts; 0 is never
     #[arg(long, value_name = "S", default_value_t = 0, help_heading = "Flows")]
     pub(crate) active_timeout: u32,
-
-    /// Flows to follow at once; over it, those idle for longest end early
-    #[arg(long, value_name = "N", default_value_t = 2_000_000, help_heading = "Flows",
-          value_parser = clap::value_parser!(u64).range(1..))]
-    pub(crate) max_flows: u64,
-
-    /// MiB of out-of-order TCP segments to hold at once
-    #[arg(long, value_name = "MIB", default_value_t = 64, help_heading = "Flows")]
-    pub(crate) max_reassembly: u32,
-
-    /// Which bytes count where IP fragments overlap
-    #[arg(long, value_enum, default_value_t = Overlap::First, help_heading = "Flows")]
-    pub(crate) fragment_overlap: Overlap,
-
-    /// Check IPv4 header checksums (off, because offloading makes wrong ones common)
-    #[arg(long, help_heading = "Flows")]
-    pub(crate) verify_checksums: bool,
 
     /// Colours
     #[arg(long, value_enum, default_value_t = Colour::Auto, value_name = "WHEN")]
@@ -336,14 +306,6 @@ pub(crate) struct StorePrune {
     /// The file with the pseudonyms' keys [default: DIR.key, beside the store]
     #[arg(long, value_name = "FILE")]
     pub(crate) key_file: Option<PathBuf>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Overlap {
-    /// Those that came first
-    First,
-    /// Those that came last
-    Last,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]

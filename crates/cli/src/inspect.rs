@@ -6,16 +6,14 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
-use daylight_inspect::catalog::Catalog;
-use daylight_inspect::indicators::Indicators;
 use daylight_inspect::summary::Summary;
-use daylight_inspect::{Column, ColumnId, Config, Control, RecordSink, Timeouts, column, columns};
-use daylight_packet::{FrameSource, OverlapPolicy, SourceEnd, SourceError};
+use daylight_inspect::{Column, ColumnId, Config, Control, RecordSink, column, columns};
+use daylight_packet::{FrameSource, SourceEnd, SourceError};
 use daylight_protocols::ProtocolId;
 use daylight_store::folder::StoreWriter;
 use daylight_store::{Destination, Order, Select, Writer};
 
-use crate::args::{Format, Inspect, Overlap};
+use crate::args::{Format, Inspect};
 use crate::interrupt::{self, Interruptible, is_interrupted};
 use crate::progress::Progress;
 use crate::summary::Read;
@@ -29,7 +27,7 @@ pub(crate) fn run(args: &Inspect) -> Result<ExitCode> {
         Err(error) => bail!("--where: {}", error.report()),
     };
     let order = args.sort.as_deref().map(chosen_order).transpose()?;
-    let mut config = config(args)?;
+    let mut config = args.engine.config(args.active_timeout, args.quiet)?;
     // A summary shows nothing that the engine doesn't work out anyway.
     let mut wanted: Vec<ColumnId> = match args.format {
         Format::Summary if args.store.is_none() => Vec::new(),
@@ -198,48 +196,8 @@ fn capture_name(path: &Path) -> String {
     path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned())
 }
 
-fn config(args: &Inspect) -> Result<Config> {
-    let mut catalog = Catalog::builtin();
-    for path in &args.catalog {
-        let text = std::fs::read_to_string(path).with_context(|| format!("can't read {}", path.display()))?;
-        catalog = catalog.with_file(&text, &path.display().to_string())?;
-    }
-    let mut indicators = Indicators::default();
-    for path in &args.indicators {
-        let text = std::fs::read(path).with_context(|| format!("can't read {}", path.display()))?;
-        let report = indicators.load(&String::from_utf8_lossy(&text), &path.display().to_string())?;
-        if !args.quiet {
-            for problem in &report.problems {
-                let _ = writeln!(io::stderr(), "daylight: {problem}");
-            }
-        }
-    }
-    let threads = args
-        .threads
-        .map_or_else(|| std::thread::available_parallelism().map_or(1, std::num::NonZero::get), usize::from);
-    Ok(Config {
-        timeouts: Timeouts {
-            tcp_established_s: args.tcp_timeout,
-            udp_s: args.udp_timeout,
-            active_s: args.active_timeout,
-            ..Timeouts::default()
-        },
-        flows_max: usize::try_from(args.max_flows).unwrap_or(usize::MAX),
-        reassembly_bytes_max: (args.max_reassembly as usize) << 20,
-        fragment_overlap: match args.fragment_overlap {
-            Overlap::First => OverlapPolicy::FirstWins,
-            Overlap::Last => OverlapPolicy::LastWins,
-        },
-        verify_checksums: args.verify_checksums,
-        catalog: Arc::new(catalog),
-        indicators: (!args.indicators.is_empty()).then(|| Arc::new(indicators)),
-        threads,
-        ..Config::default()
-    })
-}
-
 /// The columns that `--fields` names, or all.
-fn chosen_columns(names: &[String]) -> Result<Vec<&'static Column>> {
+pub(crate) fn chosen_columns(names: &[String]) -> Result<Vec<&'static Column>> {
     if names.is_empty() {
         return Ok(columns().iter().collect());
     }

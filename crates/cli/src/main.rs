@@ -2,6 +2,7 @@
 
 mod args;
 mod audit;
+mod engine;
 mod filter;
 mod inspect;
 mod interrupt;
@@ -14,6 +15,7 @@ mod store;
 mod summary;
 mod term;
 mod tunnel;
+mod watch;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -46,6 +48,7 @@ fn main() -> ExitCode {
         Command::Inspect(args) => inspect::run(&args),
         Command::Query(args) => query::run(&args),
         Command::Store(command) => store::run(&command),
+        Command::Watch(args) => watch::run(&args),
         Command::Protocols(args) => listing::protocols(&args),
         Command::Fields(args) => listing::fields(&args),
         Command::Risks(args) => listing::risks(&args),

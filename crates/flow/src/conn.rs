@@ -308,6 +308,13 @@ impl<X> Flow<X> {
         self.history.swap();
     }
 
+    /// True if with its last packet, of `frame_bytes`, the flow's bytes have passed a multiple of `step`, a power of two.
+    #[inline]
+    pub fn passed(&self, step: u64, frame_bytes: u32) -> bool {
+        let [client, server] = &self.sides;
+        (client.frame_bytes + server.frame_bytes) & (step - 1) < u64::from(frame_bytes)
+    }
+
     /// True once both sides closed, or one reset.
     pub fn is_closed(&self) -> bool {
         let h = self.history;

@@ -4,8 +4,11 @@ use std::sync::{Arc, Mutex};
 
 use daylight_flow::FlowHasher;
 use daylight_packet::{
-    Batch, Decoded, Decoder, Defragmented, Defragmenter, FrameKind, LinkType, Packet, Reassembled,
+    Batch, Decoded, Decoder, Defragmented, Defragmenter, FlowKey, FrameKind, LinkType, Packet, Reassembled,
+    Spread,
 };
+
+use crate::keep::KeptFrame;
 
 /// Frames in a group. Small enough that its packets stay in a core's second-level cache.
 ///
@@ -61,6 +64,21 @@ impl std::ops::AddAssign for FrameCounters {
         self.broken += other.broken;
         self.fragments += other.fragments;
         self.snapped += other.snapped;
+    }
+}
+
+/// How a packet finds its flow: the shard, and the place in the shard's table.
+#[derive(Clone, Copy)]
+pub(crate) struct Sorting {
+    pub(crate) hasher: FlowHasher,
+    pub(crate) spread: Spread,
+}
+
+impl Sorting {
+    /// From a seed, or a random one.
+    pub(crate) fn new(seed: Option<u64>) -> Self {
+        let hasher = seed.map_or_else(FlowHasher::random, FlowHasher::with_seed);
+        Self { hasher, spread: Spread::new(hasher.hash(&FlowKey::default())) }
     }
 }
 
@@ -120,6 +138,8 @@ pub(crate) struct Chunk {
     pub(crate) counters: FrameCounters,
     /// First and last time of a frame in it.
     pub(crate) span_ns: Option<(i64, i64)>,
+    /// Which of the shards' origins its frames come from.
+    pub(crate) origin: u8,
     /// A link type that nobody can read, if there was one.
     pub(crate) unknown_link: Option<LinkType>,
     first_number: u64,
@@ -136,7 +156,7 @@ impl Chunk {
         first_number: u64,
         batch: Batch,
         decoder: &Decoder,
-        hasher: &FlowHasher,
+        sorting: &Sorting,
         shards: usize,
         pool: &Arc<Pool>,
     ) -> Self {
@@ -156,6 +176,7 @@ impl Chunk {
             fragments: Vec::new(),
             counters: FrameCounters::default(),
             span_ns: None,
+            origin: 0,
             unknown_link: None,
             first_number,
             is_last: frames == 0,
@@ -176,10 +197,10 @@ impl Chunk {
             let entry = &mut chunk.entries[packets];
             match decoder.decode_into(frame.link, bytes, frame.ts_ns, frame.wire_len, &mut entry.packet) {
                 FrameKind::Packet => {
-                    entry.hash = hasher.hash(&entry.packet.key);
+                    entry.hash = sorting.hasher.hash(&entry.packet.key);
                     entry.number = first_number + i as u64;
                     entry.bytes = i as u32;
-                    chunk.lists[shard_of(entry.hash, shards)].push(packets as u32);
+                    chunk.lists[sorting.spread.share(&entry.packet.key, shards)].push(packets as u32);
                     packets += 1;
                 }
                 FrameKind::Fragment => chunk.fragments.push(i as u32),
@@ -215,9 +236,19 @@ impl Chunk {
             fragments: Vec::new(),
             counters: FrameCounters::default(),
             span_ns: None,
+            origin: 0,
             unknown_link: None,
             first_number: before,
             is_last: false,
+        }
+    }
+
+    /// Numbers packets by their times, in nanoseconds, each at least one above `last`, which becomes the last one's number.
+    pub(crate) fn number_by_time(&mut self, last: &mut u64) {
+        self.first_number = *last + 1;
+        for entry in &mut self.entries {
+            *last = u64::try_from(entry.packet.ts_ns).unwrap_or(0).max(*last + 1);
+            entry.number = *last;
         }
     }
 
@@ -226,7 +257,7 @@ impl Chunk {
         &mut self,
         defragmenter: &mut Defragmenter,
         decoder: &Decoder,
-        hasher: &FlowHasher,
+        sorting: &Sorting,
     ) {
         if self.fragments.is_empty() && !self.is_last {
             return;
@@ -236,16 +267,16 @@ impl Chunk {
             let frame = self.batch.frames[i as usize];
             let bytes = self.batch.frame_bytes(&frame);
             let done = defragmenter.push(decoder, frame.link, bytes, frame.ts_ns, frame.wire_len);
-            self.add_whole(done, number, defragmenter, decoder, hasher);
+            self.add_whole(done, number, defragmenter, decoder, sorting);
             // What was given up to make room, as far as it came: its first fragment tells whose flow it was.
             while let Some(part) = defragmenter.take_incomplete() {
-                self.add(part, number, defragmenter, decoder, hasher);
+                self.add(part, number, defragmenter, decoder, sorting);
             }
         }
         if self.is_last {
             let mut number = self.first_number;
             while let Some(part) = defragmenter.drain() {
-                self.add(part, number, defragmenter, decoder, hasher);
+                self.add(part, number, defragmenter, decoder, sorting);
                 number += 1;
             }
         }
@@ -261,10 +292,10 @@ impl Chunk {
         number: u64,
         defragmenter: &mut Defragmenter,
         decoder: &Decoder,
-        hasher: &FlowHasher,
+        sorting: &Sorting,
     ) {
         if let Defragmented::Complete(whole) = done {
-            self.add(*whole, number, defragmenter, decoder, hasher);
+            self.add(*whole, number, defragmenter, decoder, sorting);
         }
     }
 
@@ -274,12 +305,12 @@ impl Chunk {
         number: u64,
         defragmenter: &mut Defragmenter,
         decoder: &Decoder,
-        hasher: &FlowHasher,
+        sorting: &Sorting,
     ) {
         match whole.decode(decoder) {
             Decoded::Packet(packet) => {
-                let hash = hasher.hash(&packet.key);
-                let shard = shard_of(hash, self.lists.len());
+                let hash = sorting.hasher.hash(&packet.key);
+                let shard = sorting.spread.share(&packet.key, self.lists.len());
                 self.lists[shard].push(self.entries.len() as u32);
                 self.entries.push(Entry {
                     packet,
@@ -292,7 +323,7 @@ impl Chunk {
             // Fragments in a tunnel whose own packets were fragmented. Each round takes a header off, so this ends.
             Decoded::Fragment => {
                 let done = defragmenter.push_reassembled(decoder, &whole);
-                self.add_whole(done, number, defragmenter, decoder, hasher);
+                self.add_whole(done, number, defragmenter, decoder, sorting);
             }
             Decoded::NotIp => self.counters.not_ip += 1,
             Decoded::Broken => self.counters.broken += 1,
@@ -314,6 +345,19 @@ impl Chunk {
         }
     }
 
+    /// A packet as a frame: the one it came in, or, if it was put together from several, the packet itself.
+    pub(crate) fn frame(&self, entry: &Entry) -> KeptFrame<'_> {
+        let (link, wire_len) = match entry.bytes.checked_sub(REASSEMBLED) {
+            Some(_) => (LinkType::RAW, self.bytes(entry).len() as u32),
+            None => {
+                let frame = self.batch.frames[entry.bytes as usize];
+                (frame.link, frame.wire_len)
+            }
+        };
+        let (ts_ns, bytes) = (entry.packet.ts_ns, self.bytes(entry));
+        KeptFrame { interface: self.origin, link, ts_ns, wire_len, bytes }
+    }
+
     /// The captured payload of a packet.
     pub(crate) fn payload(&self, entry: &Entry) -> &[u8] {
         let bytes = self.bytes(entry);
@@ -333,9 +377,4 @@ impl Chunk {
         let names: Vec<_> = tunnels.as_slice().iter().map(ToString::to_string).collect();
         (!names.is_empty()).then(|| names.join("/"))
     }
-}
-
-fn shard_of(hash: u64, shards: usize) -> usize {
-    // The table uses the low bits for its places, so the shard comes from the high ones.
-    (((hash >> 32) * shards as u64) >> 32) as usize
 }

@@ -3,16 +3,16 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use daylight_flow::{FlowHasher, FlowIndex};
+use daylight_flow::FlowIndex;
 use daylight_packet::{Batch, Decoded, Decoder, DefragmentLimits, Defragmenter, LinkType, Packet};
 use daylight_protocols::{Asked, ProtocolId};
 
-use crate::chunk::{Chunk, Entry, FRAMES, FrameCounters, Pool};
+use crate::chunk::{Chunk, Entry, FRAMES, FrameCounters, Pool, Sorting};
 use crate::config::Config;
 use crate::merge::{Correlation, RecordSink};
 use crate::pipeline::dispatcher;
 use crate::record::{ColumnId, FlowRecord};
-use crate::shard::{Shard, ShardCounters};
+use crate::shard::{Origin, Shard, ShardCounters};
 
 /// An engine that is fed batch by batch, and can be asked after each what it knows of the flows of the batch's packets.
 ///
@@ -21,7 +21,7 @@ use crate::shard::{Shard, ShardCounters};
 pub struct Live {
     config: Arc<Config>,
     decoder: Decoder,
-    hasher: FlowHasher,
+    sorting: Sorting,
     pool: Arc<Pool>,
     defragmenter: Defragmenter,
     shard: Shard,
@@ -34,11 +34,11 @@ impl Live {
     /// An engine whose records say that they come from `source`. It ignores [`Config::threads`].
     pub fn new(config: Arc<Config>, source: &str) -> Self {
         let limits = DefragmentLimits { bytes_max: config.fragment_bytes_max, ..DefragmentLimits::default() };
-        let mut shard = Shard::new(Arc::clone(&config), dispatcher(), source.into());
+        let mut shard = Shard::new(Arc::clone(&config), dispatcher(), [Origin::new(source, 0)].into());
         shard.inline = true;
         Self {
             decoder: Decoder { verify_checksums: config.verify_checksums },
-            hasher: config.seed.map_or_else(FlowHasher::random, FlowHasher::with_seed),
+            sorting: Sorting::new(config.seed),
             pool: Arc::default(),
             defragmenter: Defragmenter::new(limits, config.fragment_overlap),
             shard,
@@ -70,10 +70,10 @@ impl Live {
             return;
         }
         let first = self.frames.frames;
-        let mut chunk = Chunk::decode(0, first, batch, &self.decoder, &self.hasher, 1, &self.pool);
+        let mut chunk = Chunk::decode(0, first, batch, &self.decoder, &self.sorting, 1, &self.pool);
         // Flows end with any batch: nobody waits for more.
         chunk.ends_group = true;
-        chunk.defragment(&mut self.defragmenter, &self.decoder, &self.hasher);
+        chunk.defragment(&mut self.defragmenter, &self.decoder, &self.sorting);
         self.now_ns = self.now_ns.max(chunk.span_ns.map_or(i64::MIN, |(_, last)| last));
         chunk.now_ns = self.now_ns;
         self.frames += chunk.counters;
@@ -107,7 +107,7 @@ impl Live {
         let Decoded::Packet(packet) = self.decoder.decode(LinkType::RAW, ip, now_ns, ip.len() as u32) else {
             return None;
         };
-        let flow_hash = self.hasher.hash(&packet.key);
+        let flow_hash = self.sorting.hasher.hash(&packet.key);
         let (first_packet, note, mut record) = match self.shard.find(flow_hash, &packet.key) {
             Some(index) => {
                 let (first_packet, record) = self.shard.snapshot(index);

@@ -10,14 +10,17 @@ use foldhash::fast::RandomState;
 use daylight_protocols::{Confidence, Fact, ProtocolId, Transport};
 
 use crate::config::Config;
+use crate::keep::KeptPackets;
 use crate::record::{EventRecord, FlowRecord};
 use crate::shard::Output;
 use crate::{enrich, ports};
 
 /// Names and expectations that are remembered; the oldest go first.
 const FACTS_MAX: usize = 100_000;
-/// An expected flow begins within this time, or not at all.
+/// An expected flow begins within so many packets, or not at all.
 const EXPECT_PACKETS_MAX: u64 = 1_000_000;
+/// Where packets are numbered by their times, within so many nanoseconds.
+const EXPECT_NS_MAX: u64 = 120_000_000_000;
 
 /// Where records and transactions go.
 pub trait RecordSink: Send {
@@ -28,6 +31,11 @@ pub trait RecordSink: Send {
     /// flows, and only from an engine that was asked to report.
     fn progress(&mut self, record: Box<FlowRecord>) {
         let _ = record;
+    }
+
+    /// The first packets of the flow whose record comes next. Only from an engine that was asked to keep them.
+    fn packets(&mut self, record: &FlowRecord, packets: KeptPackets) {
+        let _ = (record, packets);
     }
 
     /// A transaction within a flow. Comes before its flow's record, and only if transactions are wanted.
@@ -55,6 +63,8 @@ pub(crate) struct Correlation {
     /// (TCP or UDP, address, port) -> what is expected, and the packet that told of it.
     expected: HashMap<(u8, IpAddr, u16), (u64, ProtocolId), RandomState>,
     expected_order: VecDeque<(u8, IpAddr, u16)>,
+    /// Packets are numbered by their times.
+    by_time: bool,
     /// Facts forgotten for want of room.
     pub(crate) forgotten: u64,
 }
@@ -118,13 +128,8 @@ impl Names {
         let told = Told { packet, name: Arc::clone(name), before: None };
         let bucket = self.bucket(key);
         if let Some(i) = self.find(key, bucket) {
-            let last = &mut self.ring[i].last;
-            // A flow that began between two answers with the same name finds the earlier one.
-            if last.name != *name {
-                let before = std::mem::replace(last, told);
-                last.before = Some(Box::new(before));
-                last.truncate(NAMES_MAX);
-            }
+            self.ring[i].last.insert(told);
+            self.ring[i].last.truncate(NAMES_MAX);
             return 0;
         }
         if self.youngest.is_empty() {
@@ -158,6 +163,22 @@ impl Told {
         std::iter::successors(Some(self), |told| told.before.as_deref())
     }
 
+    /// Puts in what was told, behind what was told later: of several engines, one may be ahead of another.
+    fn insert(&mut self, told: Self) {
+        if self.packet > told.packet {
+            match &mut self.before {
+                Some(before) => before.insert(told),
+                None => self.before = Some(Box::new(told)),
+            }
+            return;
+        }
+        // A flow that began between two answers with the same name finds the earlier one.
+        if self.name != told.name {
+            let before = std::mem::replace(self, told);
+            self.before = Some(Box::new(before));
+        }
+    }
+
     /// Forgets all but so many.
     fn truncate(&mut self, length: usize) {
         let mut last = self;
@@ -173,6 +194,12 @@ impl Told {
 const NAMES_MAX: usize = 4;
 
 impl Correlation {
+    /// For packets whose numbers are their times in nanoseconds: of several engines, none knows how many packets the others
+    /// have taken in.
+    pub(crate) fn by_time() -> Self {
+        Self { by_time: true, ..Self::default() }
+    }
+
     fn learn(&mut self, packet: u64, client: IpAddr, fact: Fact) {
         match fact {
             Fact::Named { name, addresses } => {
@@ -212,7 +239,7 @@ impl Correlation {
                 .find_map(|(ip, port)| self.expected.get(&(ends.ip_protocol, ip, port)));
             if let Some((told, protocol)) = expected
                 && *told <= first_packet
-                && first_packet - told < EXPECT_PACKETS_MAX
+                && first_packet - told < if self.by_time { EXPECT_NS_MAX } else { EXPECT_PACKETS_MAX }
             {
                 record.protocol = *protocol;
                 record.confidence = Confidence::Correlation;
@@ -239,6 +266,7 @@ impl Correlation {
     /// Hands on what came out of one chunk, of all shards.
     pub(crate) fn merge(&mut self, outputs: Vec<Output>, config: &Config, sink: &mut dyn RecordSink) {
         let (mut records, mut facts, mut events) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut progress, mut kept) = (Vec::new(), HashMap::<_, _, RandomState>::default());
         for mut output in outputs {
             // Of one shard alone, as they are.
             if records.is_empty() {
@@ -252,6 +280,8 @@ impl Correlation {
                 facts.append(&mut output.facts);
             }
             events.append(&mut output.events);
+            progress.append(&mut output.progress);
+            kept.extend(output.kept);
         }
         // Fragments given up together have one place: then the client decides, or the name.
         facts.sort_by_key(|(order, client, _)| (*order, *client));
@@ -263,7 +293,14 @@ impl Correlation {
         records.sort_by(|(a, x), (b, y)| a.cmp(b).then_with(|| x.ends.uid.cmp(&y.ends.uid)));
         for (first_packet, mut record) in records {
             self.apply(&mut record, first_packet, config, true);
+            if let Some(packets) = kept.remove(&first_packet) {
+                sink.packets(&record, packets);
+            }
             sink.flow(record);
+        }
+        for (first_packet, mut record) in progress {
+            self.apply(&mut record, first_packet, config, true);
+            sink.progress(record);
         }
     }
 }
@@ -292,6 +329,16 @@ mod tests {
         assert_eq!(found, [None, Some("b"), Some("b"), Some("c"), Some("e")]);
         assert!(names.get(key(2)).is_none());
         assert!(names.get((key(1).1, key(1).0)).is_none());
+    }
+
+    #[test]
+    fn told_late_it_has_its_place() {
+        let mut names = Names::default();
+        for (packet, name) in [(30, "c"), (10, "a"), (20, "b"), (21, "b")] {
+            names.learn(packet, key(1), &name.into());
+        }
+        let found = [9, 10, 19, 20, 29, 30].map(|packet| name_at(&names, 1, packet));
+        assert_eq!(found, [None, Some("a"), Some("a"), Some("b"), Some("b"), Some("c")]);
     }
 
     #[test]

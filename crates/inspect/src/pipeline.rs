@@ -10,7 +10,6 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
 
-use daylight_flow::FlowHasher;
 use daylight_packet::{
     Batch, Decoder, DefragmentCounters, DefragmentLimits, Defragmenter, FrameSource, LinkType, SourceEnd,
     SourceError,
@@ -19,10 +18,10 @@ use daylight_protocols::ProtocolId;
 use daylight_protocols::dispatch::Dispatcher;
 
 use crate::bell::Bell;
-use crate::chunk::{Chunk, FRAMES, FrameCounters, Pool, Task};
+use crate::chunk::{Chunk, FRAMES, FrameCounters, Pool, Sorting, Task};
 use crate::config::Config;
 use crate::merge::{Correlation, RecordSink};
-use crate::shard::{Output, Shard, ShardCounters};
+use crate::shard::{Origin, Output, Shard, ShardCounters};
 
 /// Chunks between reading and the last shard. Budgets act this many groups late.
 const IN_FLIGHT_MAX: u64 = 8;
@@ -138,7 +137,7 @@ struct Held {
 struct Shared<'a> {
     config: Arc<Config>,
     decoder: Decoder,
-    hasher: FlowHasher,
+    sorting: Sorting,
     pool: Arc<Pool>,
     shards: usize,
     control: &'a Control,
@@ -182,11 +181,10 @@ pub fn inspect(
     sink: &mut dyn RecordSink,
 ) -> Result<RunStats, SourceError> {
     let shards = config.threads.max(1);
-    let hasher = config.seed.map_or_else(FlowHasher::random, FlowHasher::with_seed);
     let shared = Shared {
         config: Arc::clone(config),
         decoder: Decoder { verify_checksums: config.verify_checksums },
-        hasher,
+        sorting: Sorting::new(config.seed),
         pool: Arc::default(),
         shards,
         control,
@@ -222,9 +220,9 @@ pub fn inspect(
         aborted: AtomicBool::new(false),
         held: Default::default(),
     };
-    let capture: Arc<str> = capture.into();
+    let origins: Arc<[Origin]> = [Origin::new(capture, 0)].into();
     let dispatcher = dispatcher();
-    let shard = || Shard::new(Arc::clone(config), Arc::clone(&dispatcher), Arc::clone(&capture));
+    let shard = || Shard::new(Arc::clone(config), Arc::clone(&dispatcher), Arc::clone(&origins));
     let mut counters = ShardCounters::default();
     std::thread::scope(|scope| {
         let others: Vec<_> = (1..shards)
@@ -306,7 +304,7 @@ impl Shared<'_> {
                 self.start(Some(first));
                 drop(reader);
                 self.bell.ring();
-                Chunk::decode(number, first, batch, &self.decoder, &self.hasher, self.shards, &self.pool)
+                Chunk::decode(number, first, batch, &self.decoder, &self.sorting, self.shards, &self.pool)
             }
             None => {
                 let from = reader.flushed;
@@ -353,7 +351,7 @@ impl Shared<'_> {
         } {
             publisher.next += 1;
             let Publisher { defragmenter, .. } = &mut *publisher;
-            chunk.defragment(defragmenter, &self.decoder, &self.hasher);
+            chunk.defragment(defragmenter, &self.decoder, &self.sorting);
             if let Some((first, last)) = chunk.span_ns {
                 publisher.now_ns = publisher.now_ns.max(last);
                 let (a, b) = publisher.span_ns.unwrap_or((first, last));

@@ -17,6 +17,7 @@ mod frame;
 mod link;
 mod mend;
 mod special;
+mod spread;
 mod tunnels;
 
 pub use checksum::is_damaged;
@@ -28,4 +29,5 @@ pub use fragment::{
 pub use frame::{Batch, Frame, FrameBytes, FrameSource, LinkType, SourceEnd, SourceError};
 pub use mend::{mend, replace_address};
 pub use special::{embedded_ipv4, is_special};
+pub use spread::Spread;
 pub use tunnels::{TUNNELS_MAX, Tunnel, TunnelKind, Tunnels};

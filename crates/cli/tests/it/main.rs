@@ -11,6 +11,7 @@ mod probe;
 mod readme;
 mod space;
 mod store;
+mod watch;
 
 use std::path::PathBuf;
 use std::process::Command;

@@ -30,7 +30,19 @@ impl Shard {
     pub(crate) fn snapshot(&self, index: FlowIndex) -> (u64, Box<FlowRecord>) {
         let flow = &self.table[index];
         let found = flow.x.found.as_deref().cloned().unwrap_or_default();
-        (flow.first_packet, record(&self.config, &self.capture, flow, found, EndReason::Active))
+        (flow.first_packet, record(&self.config, &self.origins, flow, found, EndReason::Active))
+    }
+
+    /// Records of the flows that went on since the last call, and of some that are new.
+    pub(crate) fn report(&mut self) -> Vec<(u64, Box<FlowRecord>)> {
+        let mut busy = std::mem::take(&mut self.busy);
+        busy.sort_unstable();
+        busy.dedup();
+        let reports = busy.iter().filter(|index| self.table[**index].hash() != 0);
+        let reports = reports.map(|index| self.snapshot(*index)).collect();
+        busy.clear();
+        self.busy = busy;
+        reports
     }
 
     /// A record of the flow that this packet would begin.
@@ -38,7 +50,7 @@ impl Shard {
         let client_is_low = sender_is_client(packet) == packet.from_low;
         let mut flow = Flow::new(packet.key, client_is_low, packet.ts_ns, 0, Hot::default());
         flow.count(packet);
-        record(&self.config, &self.capture, &flow, Found::default(), EndReason::Active)
+        record(&self.config, &self.origins, &flow, Found::default(), EndReason::Active)
     }
 
     pub(crate) fn is_settled(&self, index: FlowIndex) -> bool {

@@ -23,6 +23,8 @@ pub(crate) struct Hot {
     pub(super) last_group: u32,
     pub(crate) label: ProtocolId,
     pub(super) flags: Flags,
+    /// Which of the shard's origins its first packet came from.
+    pub(super) origin: u8,
 }
 
 /// Booleans in a byte: the hot state has not one to spare.
@@ -97,14 +99,38 @@ impl Segment {
     }
 }
 
-pub(super) fn ends(capture: &Arc<str>, flow: &Flow<Hot>) -> Ends {
-    ends_of(capture, flow, uid(capture, flow))
+/// Where packets come from, as records name it.
+pub(crate) struct Origin {
+    name: Arc<str>,
+    /// Goes into the names of its flows.
+    seed: u64,
 }
 
-pub(super) fn ends_of(capture: &Arc<str>, flow: &Flow<Hot>, uid: Uid) -> Ends {
+impl Origin {
+    /// A capture of this name, or an interface; whose flows must not have the names of flows seen there at other times has a
+    /// salt of its own.
+    pub(crate) fn new(name: &str, salt: u64) -> Self {
+        // FNV-1a.
+        let seed = name
+            .bytes()
+            .fold(0xcbf2_9ce4_8422_2325u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
+        Self { name: name.into(), seed: seed ^ salt }
+    }
+
+    /// A shard has one at least.
+    fn of<'a>(origins: &'a [Self], flow: &Flow<Hot>) -> &'a Self {
+        origins.get(usize::from(flow.x.origin)).unwrap_or(&origins[0])
+    }
+}
+
+pub(super) fn ends(origins: &[Origin], flow: &Flow<Hot>) -> Ends {
+    ends_of(origins, flow, uid(origins, flow))
+}
+
+fn ends_of(origins: &[Origin], flow: &Flow<Hot>, uid: Uid) -> Ends {
     let [client, server] = if flow.client_is_low { [0, 1] } else { [1, 0] };
     Ends {
-        capture: Arc::clone(capture),
+        capture: Arc::clone(&Origin::of(origins, flow).name),
         ip_protocol: flow.key.protocol,
         src_ip: flow.key.address(client),
         src_port: flow.key.ports[client],
@@ -115,15 +141,13 @@ pub(super) fn ends_of(capture: &Arc<str>, flow: &Flow<Hot>, uid: Uid) -> Ends {
 }
 
 /// The same flow of the same capture has the same name on every run: it must not depend on the table's seed.
-pub(super) fn uid(capture: &str, flow: &Flow<Hot>) -> Uid {
+pub(super) fn uid(origins: &[Origin], flow: &Flow<Hot>) -> Uid {
     if let Some(uid) = flow.x.found.as_ref().and_then(|f| f.uid) {
         return uid;
     }
-    // FNV-1a over the name, then the key and the first packet's place.
-    let name = capture
-        .bytes()
-        .fold(0xcbf2_9ce4_8422_2325u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
-    let hasher = FlowHasher::with_seed(name ^ flow.first_packet.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    // The origin's seed, then the key and the first packet's place.
+    let seed = Origin::of(origins, flow).seed;
+    let hasher = FlowHasher::with_seed(seed ^ flow.first_packet.wrapping_mul(0x9e37_79b9_7f4a_7c15));
     let first = hasher.hash(&flow.key);
     Uid::new([first, FlowHasher::with_seed(first).hash(&flow.key)])
 }
@@ -160,7 +184,7 @@ pub(super) fn entropy(bytes: &[u8]) -> f32 {
 
 pub(super) fn record(
     config: &Config,
-    capture: &Arc<str>,
+    origins: &[Origin],
     flow: &Flow<Hot>,
     found: Found,
     reason: EndReason,
@@ -180,9 +204,9 @@ pub(super) fn record(
         (_, true) => Confidence::Handshake,
         (_, false) => Confidence::Payload,
     };
-    let uid = found.uid.unwrap_or_else(|| uid(capture, flow));
+    let uid = found.uid.unwrap_or_else(|| uid(origins, flow));
     let mut record = Box::new(FlowRecord {
-        ends: ends_of(capture, flow, uid),
+        ends: ends_of(origins, flow, uid),
         start_ns: flow.first_ns,
         end_ns: flow.last_ns,
         vlan: flow.key.vlan,

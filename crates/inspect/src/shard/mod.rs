@@ -10,9 +10,12 @@ mod doubt;
 mod flow;
 mod job;
 
+use std::collections::HashMap;
 use std::hint::black_box;
 use std::net::IpAddr;
 use std::sync::Arc;
+
+use foldhash::fast::RandomState;
 
 use daylight_flow::{Flow, FlowIndex, Reassembler, ReassemblyCounters, Table, Wheel};
 use daylight_packet::{Decoder, Issues, Packet, TcpHeader, TransportKind};
@@ -21,13 +24,24 @@ use daylight_protocols::{Asked, Dir, Event, Fact, ProtocolId};
 
 use crate::chunk::{Chunk, Entry};
 use crate::config::{Config, WantedCore};
+use crate::keep::KeptPackets;
 use crate::record::{EndReason, EventRecord, FlowRecord};
+pub(crate) use flow::Origin;
 use flow::{Flags, Hot, Segment, ends, entropy, measure, record, uid};
 use job::{Job, Work};
 
 /// A flow's time-out can become shorter (it is closed, its protocol is known), and packets don't touch its timer. So
 /// each flow is looked at after this time at the latest.
 const LOOK_AGAIN_NS: i64 = 10_000_000_000;
+
+/// A flow that goes on is told of each time so many bytes more have passed.
+const REPORT_BYTES: u64 = 1 << 16;
+
+/// So many times, at most, until the next report; a flow that was left out is told of by the next multiple.
+const BUSY_MAX: usize = 1 << 16;
+
+/// So many flows are told of as soon as it is known what they are; more than anybody could look at.
+const NEW_MAX: usize = 256;
 
 /// Packets, or flows, whose memory is fetched together.
 const GROUP: usize = 32;
@@ -46,6 +60,17 @@ pub(crate) struct Output {
     pub(crate) facts: Vec<((u64, u64), IpAddr, Fact)>,
     /// In the same order.
     pub(crate) events: Vec<((u64, u64), EventRecord)>,
+    /// Of flows that go on, with their first packets.
+    pub(crate) progress: Vec<(u64, Box<FlowRecord>)>,
+    /// The packets of flows that are over, by the flows' first packets.
+    pub(crate) kept: HashMap<u64, KeptPackets, RandomState>,
+}
+
+impl Output {
+    /// True if there is nothing to hand on.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.records.is_empty() && self.facts.is_empty() && self.events.is_empty() && self.progress.is_empty()
+    }
 }
 
 /// Counters of what could not be kept.
@@ -66,7 +91,7 @@ pub(crate) struct Shard {
     /// The configuration's, at hand: asked for at each packet.
     core: WantedCore,
     dispatcher: Arc<Dispatcher>,
-    capture: Arc<str>,
+    origins: Arc<[Origin]>,
     table: Table<Hot>,
     wheel: Wheel,
     now_ns: i64,
@@ -83,6 +108,10 @@ pub(crate) struct Shard {
     pub(crate) refused: Vec<u64>,
     /// Packets can still be kept from arriving: nothing need be given up for want of room.
     pub(crate) inline: bool,
+    /// Flows that go on are told of ([`Self::report`]).
+    pub(crate) reports: bool,
+    /// Those that there is something to tell of, some of them more than once.
+    busy: Vec<FlowIndex>,
     due: Vec<(u64, u32)>,
     pub(crate) counters: ShardCounters,
     output: Output,
@@ -91,12 +120,12 @@ pub(crate) struct Shard {
 }
 
 impl Shard {
-    pub(crate) fn new(config: Arc<Config>, dispatcher: Arc<Dispatcher>, capture: Arc<str>) -> Self {
+    pub(crate) fn new(config: Arc<Config>, dispatcher: Arc<Dispatcher>, origins: Arc<[Origin]>) -> Self {
         Self {
             core: config.core,
             config,
             dispatcher,
-            capture,
+            origins,
             table: Table::default(),
             wheel: Wheel::default(),
             now_ns: i64::MIN,
@@ -108,6 +137,8 @@ impl Shard {
             asked: Vec::new(),
             refused: Vec::new(),
             inline: false,
+            reports: false,
+            busy: Vec::new(),
             due: Vec::new(),
             counters: ShardCounters::default(),
             output: Output::default(),
@@ -162,6 +193,16 @@ impl Shard {
     pub(crate) fn advance(&mut self, now_ns: i64) -> Output {
         self.now_ns = self.now_ns.max(now_ns);
         self.expire();
+        self.hand_on(true)
+    }
+
+    /// Ends all flows, and takes this for the time although it has been later.
+    pub(crate) fn begin_again(&mut self, now_ns: i64) -> Output {
+        for index in self.table.indices().collect::<Vec<_>>() {
+            self.end(index, EndReason::Active);
+        }
+        self.wheel = Wheel::default();
+        self.now_ns = now_ns;
         self.hand_on(true)
     }
 
@@ -226,6 +267,9 @@ impl Shard {
         let retransmitted = flow.retransmitted;
         flow.count(packet);
         flow.x.last_group = self.group;
+        if self.reports && flow.passed(REPORT_BYTES, packet.frame_len) && self.busy.len() < BUSY_MAX {
+            self.busy.push(index);
+        }
         if flow.x.work.is_some()
             || flow.retransmitted != retransmitted
             || packet.issues != Issues::default()
@@ -288,6 +332,7 @@ impl Shard {
         };
         let mut flow = Flow::new(packet.key, client_is_low, packet.ts_ns, entry.number, Hot::default());
         flow.x.flags.set(Flags::CLIENT_IS_CERTAIN, certain);
+        flow.x.origin = chunk.origin;
         if packet.key.tunnel != 0 {
             let found = flow.x.found.get_or_insert_default();
             found.tunnel = chunk.tunnels(entry, decoder).map(Into::into);
@@ -376,6 +421,10 @@ impl Shard {
         } else {
             found.conclude(&work);
         }
+        // What it is is known now.
+        if self.reports && self.busy.len() < NEW_MAX {
+            self.busy.push(index);
+        }
     }
 
     fn job<'a>(&'a mut self, work: &'a mut Work, index: FlowIndex, now_ns: i64) -> Job<'a> {
@@ -410,7 +459,7 @@ impl Shard {
         if self.events.is_empty() {
             return;
         }
-        let ends = ends(&self.capture, flow);
+        let ends = ends(&self.origins, flow);
         let events = self.events.drain(..);
         self.output.events.extend(events.map(|event| (order, EventRecord { ends: ends.clone(), event })));
     }
@@ -461,7 +510,7 @@ impl Shard {
     /// Writes a record of a flow that goes on.
     fn write_part(&mut self, index: FlowIndex) {
         let flow = &mut self.table[index];
-        let uid = uid(&self.capture, flow);
+        let uid = uid(&self.origins, flow);
         flow.x.found.get_or_insert_default().uid = Some(uid);
         let record = self.snapshot(index).1;
         let flow = &mut self.table[index];
@@ -488,7 +537,7 @@ impl Shard {
         }
         let flow = &mut self.table[index];
         let found = flow.x.found.take().map(|found| *found).unwrap_or_default();
-        let record = record(&self.config, &self.capture, flow, found, reason);
+        let record = record(&self.config, &self.origins, flow, found, reason);
         self.output.records.push((flow.first_packet, record));
         self.table.remove(index);
     }

@@ -3,6 +3,7 @@
 
 mod client_hello;
 mod corpus;
+mod fleet;
 mod flows;
 mod live;
 mod mutations;

@@ -117,6 +117,10 @@ impl Capture {
         writer.into_inner()
     }
 
+    pub(crate) fn source(&self) -> Memory<'_> {
+        Memory { packets: &self.packets, at: 0, batch_max: usize::MAX }
+    }
+
     /// Runs it with everything wanted.
     pub(crate) fn run(&self) -> Vec<FlowRecord> {
         self.run_with(Config::default()).0
@@ -129,13 +133,13 @@ impl Capture {
     /// From a source that gives batches of any length up to this.
     pub(crate) fn run_in_batches(&self, config: Config, batch_max: usize) -> (Vec<FlowRecord>, RunStats) {
         let mut records = Vec::new();
-        let mut source = Memory { packets: &self.packets, at: 0, batch_max };
+        let mut source = Memory { batch_max, ..self.source() };
         let stats = inspect(&mut source, "test", &Arc::new(config), &Control::default(), &mut records);
         (records, stats.expect("memory can be read"))
     }
 }
 
-struct Memory<'a> {
+pub(crate) struct Memory<'a> {
     packets: &'a [(i64, Vec<u8>)],
     at: usize,
     batch_max: usize,

@@ -82,6 +82,19 @@ pub struct DefragmentCounters {
     pub unfinished: u64,
 }
 
+impl std::ops::AddAssign for DefragmentCounters {
+    fn add_assign(&mut self, other: Self) {
+        self.fragments += other.fragments;
+        self.reassembled += other.reassembled;
+        self.overlaps += other.overlaps;
+        self.duplicates += other.duplicates;
+        self.malformed += other.malformed;
+        self.timed_out += other.timed_out;
+        self.evicted += other.evicted;
+        self.unfinished += other.unfinished;
+    }
+}
+
 /// What became of a fragment.
 #[derive(Debug)]
 pub enum Defragmented {

@@ -26,7 +26,7 @@ use std::time::Duration;
 
 use crate::pseudonym::{KeyError, Networks};
 pub use columns::columns;
-pub use keeper::{Keeper, KeeperOptions, Kept};
+pub use keeper::{Keeper, KeeperOptions, Kept, Running};
 pub use layout::{DataFile, Hour, files, hours};
 pub use sink::{StoreHandle, StoreWriter};
 
