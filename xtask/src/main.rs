@@ -22,6 +22,7 @@ cargo xtask COMMAND
   bench-filter     measures the filter inline against plain forwarding
   bench-tunnel [OPTION]...  measures the tunnel against shadowsocks-libev and others
   bench-probe [OPTION]...   measures what a run of the probe takes
+  bench-watch [OPTION]... CAPTURE...  measures at which rate a link is too fast, against ndpiReader
   bench-peer DIR   compares with ndpiReader on the captures in DIR
   score SHARED  scores the labels against the reference data in the folder SHARED
 ";
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
         ["bench-filter"] => script("scripts/bench-filter", &[]),
         ["bench-tunnel", ref options @ ..] => script("scripts/bench-tunnel", options),
         ["bench-probe", ref options @ ..] => script("scripts/bench-probe", options),
+        ["bench-watch", ref options @ ..] => script("scripts/bench-watch", options),
         ["bench-peer", folder] => script("scripts/bench-peer", &[folder]),
         ["score", shared] => script("scripts/score", &[shared]),
         _ => {

@@ -3,7 +3,7 @@
 //! Everything is in memory before it begins. Each time round, the last two bytes of IPv4 source and destination are changed
 //! alike for both directions of a flow, so that flows are new; other frames go as they are. Only for interfaces that belong
 //! to a test.
-#![allow(clippy::unwrap_used, clippy::print_stdout)]
+#![allow(clippy::expect_used, clippy::unwrap_used, clippy::print_stdout)]
 
 use std::time::{Duration, Instant};
 

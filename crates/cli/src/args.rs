@@ -23,6 +23,11 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Names what is in captures: protocols, applications, hosts, risks
     Inspect(Box<Inspect>),
+    /// Asks a store of flow records, in SQL or by a question's name
+    Query(Box<Query>),
+    /// Looks after a store of flow records
+    #[command(subcommand)]
+    Store(StoreCommand),
     /// Watches links: what passes now, live, and kept as records
     Watch(Box<Watch>),
     /// Lists the protocols, or explains what the dispatcher makes of a payload
@@ -176,6 +181,131 @@ pub(crate) enum Format {
     Zeek,
     /// An Apache Parquet file
     Parquet,
+}
+
+const QUERY_EXAMPLES: &str = "\
+Examples:
+  daylight query --store flows/ top-applications --since 24h
+  daylight query --store flows/ host example.org
+  daylight query --store flows/ \"SELECT hostname, count(*) FROM flows WHERE tls.version = 'TLSv1.0' GROUP BY hostname\"
+  daylight query --store flows/ \"SELECT * FROM risks\" --format csv --output risks.csv
+  daylight query --list
+
+Exit status:
+  0  it was answered
+  1  it could not be answered
+  2  the command line is wrong
+  130  interrupted (Ctrl-C)";
+
+#[derive(Args)]
+#[command(after_help = QUERY_EXAMPLES)]
+pub(crate) struct Query {
+    /// SQL, - for SQL from standard input, or the name of a question (see --list)
+    #[arg(value_name = "SQL|NAME", required_unless_present = "list")]
+    pub(crate) question: Option<String>,
+
+    /// What a question wants to know, in its order or as NAME=VALUE
+    #[arg(value_name = "[NAME=]VALUE")]
+    pub(crate) parameters: Vec<String>,
+
+    /// The store's folder
+    #[arg(long, value_name = "DIR", required_unless_present = "list")]
+    pub(crate) store: Option<PathBuf>,
+
+    /// List the questions that have a name, the tables and the functions
+    #[arg(long)]
+    pub(crate) list: bool,
+
+    /// Only flows that ended since: 24h, 7d, 2026-11-24, 2026-11-24T10:30 (UTC)
+    #[arg(long, value_name = "TIME")]
+    pub(crate) since: Option<String>,
+
+    /// Only flows that ended before
+    #[arg(long, value_name = "TIME")]
+    pub(crate) until: Option<String>,
+
+    /// How to print the answer
+    #[arg(long, short, value_enum, default_value_t = QueryFormat::Table)]
+    pub(crate) format: QueryFormat,
+
+    /// Where to: a file, or - for standard output
+    #[arg(long, short, value_name = "FILE", default_value = "-")]
+    pub(crate) output: PathBuf,
+
+    /// At most so many rows [default: of questions by name 20, of SQL all]
+    #[arg(long, value_name = "N")]
+    pub(crate) limit: Option<usize>,
+
+    /// Say how it would be answered, and don't
+    #[arg(long)]
+    pub(crate) explain: bool,
+
+    /// MiB that it may take; what sorts and groups more goes to temporary files
+    #[arg(long, value_name = "MIB", default_value_t = 2048, value_parser = clap::value_parser!(u64).range(16..))]
+    pub(crate) memory: u64,
+
+    /// Cores to use [default: all]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub(crate) threads: Option<u16>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum QueryFormat {
+    /// A table for people
+    Table,
+    /// Comma-separated values with a header
+    Csv,
+    /// One JSON object a line
+    Jsonl,
+    /// An Apache Parquet file
+    Parquet,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum StoreCommand {
+    /// Says what is in a store: from when to when, how many files, how large
+    Status(StoreStatus),
+    /// Merges small files of hours that are over into few large ones
+    Compact(StoreCompact),
+    /// Removes hours that are too old or too much
+    Prune(StorePrune),
+}
+
+#[derive(Args)]
+pub(crate) struct StoreStatus {
+    /// The store's folder
+    #[arg(value_name = "DIR")]
+    pub(crate) store: PathBuf,
+    /// As JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct StoreCompact {
+    /// The store's folder
+    #[arg(value_name = "DIR")]
+    pub(crate) store: PathBuf,
+    /// Also hours that are not over, and remove what was merged at once; only while nobody asks the store
+    #[arg(long)]
+    pub(crate) now: bool,
+}
+
+#[derive(Args)]
+#[command(group = clap::ArgGroup::new("limits").required(true).multiple(true).args(["keep_days", "keep_size"]))]
+pub(crate) struct StorePrune {
+    /// The store's folder
+    #[arg(value_name = "DIR")]
+    pub(crate) store: PathBuf,
+    /// Remove hours that ended more than so many days ago, and keys that no record is under any more
+    #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(1..=36_500))]
+    pub(crate) keep_days: Option<u32>,
+    /// Remove the oldest hours until the files take no more than so many GB
+    #[arg(long, value_name = "GB")]
+    pub(crate) keep_size: Option<u64>,
+    /// The file with the pseudonyms' keys [default: DIR.key, beside the store]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key_file: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -197,7 +197,7 @@ fn capture_name(path: &Path) -> String {
 }
 
 /// The columns that `--fields` names, or all.
-fn chosen_columns(names: &[String]) -> Result<Vec<&'static Column>> {
+pub(crate) fn chosen_columns(names: &[String]) -> Result<Vec<&'static Column>> {
     if names.is_empty() {
         return Ok(columns().iter().collect());
     }

@@ -10,6 +10,7 @@ mod lab;
 mod listing;
 mod probe;
 mod progress;
+mod query;
 mod store;
 mod summary;
 mod term;
@@ -45,6 +46,8 @@ fn main() -> ExitCode {
     let cli = Cli::parse_from(arguments());
     let result = match cli.command {
         Command::Inspect(args) => inspect::run(&args),
+        Command::Query(args) => query::run(&args),
+        Command::Store(command) => store::run(&command),
         Command::Watch(args) => watch::run(&args),
         Command::Protocols(args) => listing::protocols(&args),
         Command::Fields(args) => listing::fields(&args),

@@ -2,6 +2,7 @@
 
 pub(crate) mod args;
 mod sinks;
+mod totals;
 
 use std::io::{self, Write};
 use std::os::unix::fs::chown;
@@ -13,17 +14,22 @@ use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result, bail};
 use daylight_capture::live::{self, Filter, Means};
-use daylight_inspect::{KeepLimits, RecordSink, columns};
+use daylight_export::Exporter;
+use daylight_expr::Program;
+use daylight_inspect::{KeepLimits, RecordSink};
 use daylight_sensor::evidence::{Evidence, INTERESTING};
 use daylight_sensor::rights::{self, Account};
 use daylight_sensor::{Sensor, SensorOptions, Status};
 use daylight_store::folder::{Behind, Failing, Keeper, KeeperOptions, Privacy, StoreWriter};
 use daylight_store::{Destination, Format};
 use daylight_watch::{Board, lines, terminal};
+use daylight_web::metrics::Metrics;
 
+use crate::inspect::{chosen_columns, quiet_pipe};
 use crate::interrupt;
 use args::{Capture, Show, Watch};
-use sinks::{Sinks, gauges};
+use sinks::Sinks;
+use totals::Totals;
 
 pub(crate) fn run(args: &Watch) -> Result<ExitCode> {
     let interesting = args.write_where.as_deref().unwrap_or(INTERESTING);
@@ -31,11 +37,11 @@ pub(crate) fn run(args: &Watch) -> Result<ExitCode> {
         Ok(condition) => condition,
         Err(error) => bail!("--write-where: {}", error.report()),
     };
-    let options = sensor_options(args)?;
+    let options = sensor_options(args, &interesting)?;
     let (flows_max, reassembly_max) = (options.config.flows_max, options.config.reassembly_bytes_max);
     let fragments_max = options.config.fragment_bytes_max;
     let sensor = Sensor::open(options)?;
-    give_up_rights(args)?;
+    give_up_rights(args, &sensor.status())?;
 
     let store = args.store.as_deref().map(|folder| open_store(args, folder)).transpose()?;
     let evidence = args
@@ -43,9 +49,12 @@ pub(crate) fn run(args: &Watch) -> Result<ExitCode> {
         .as_deref()
         .map(|file| Evidence::new(file, args.write_budget * 1_000_000, interesting, args.interfaces.clone()))
         .transpose()?;
+    let export = args.to.as_deref().map(|file| start_export(args, file)).transpose()?;
+    let totals = Totals::new(&args.kept.sensor);
+    let metrics = args.metrics.map(|listen| Metrics::bind(listen, totals.text())).transpose()?;
     let records = match args.show {
         Show::Records => {
-            Some(daylight_store::open(Format::Jsonl, columns().iter().collect(), &Destination::Stdout)?)
+            Some(daylight_store::open(Format::Jsonl, chosen_columns(&args.fields)?, &Destination::Stdout)?)
         }
         _ => None,
     };
@@ -54,14 +63,23 @@ pub(crate) fn run(args: &Watch) -> Result<ExitCode> {
     let _keeper = args.store.as_deref().map(|folder| start_keeper(args, folder)).transpose()?;
     let board = Board::new();
     let stop = Arc::new(AtomicBool::new(false));
-    let mut sinks = Sinks { feed: Board::feed(&board), store, evidence, records, told: Default::default() };
+    let export = export.map(|export| (export.sink(), export));
+    let mut sinks = Sinks {
+        feed: Board::feed(&board),
+        store,
+        evidence,
+        export,
+        records,
+        totals,
+        told: Default::default(),
+    };
     let (running, exit) = sensor.start().context("there is no room for threads")?;
     let limits = [flows_max, reassembly_max, fragments_max];
     let (observer, closed) = (running.observer(), Arc::clone(&stop));
     let sinking = std::thread::Builder::new().name("sinks".into()).spawn(move || {
         exit.run(&mut sinks, Duration::from_secs(1), |sinks| {
             if let Some(status) = observer.status() {
-                sinks.tick(now_ns(), gauges(&status, limits));
+                sinks.tick(now_ns(), &status, limits);
             }
             if sinks.is_closed() {
                 closed.store(true, Ordering::Relaxed);
@@ -70,9 +88,19 @@ pub(crate) fn run(args: &Watch) -> Result<ExitCode> {
         sinks.finish()
     })?;
     let timer = watch_for_the_end(args.duration, &stop)?;
+    let over = Arc::clone(&stop);
+    let serving = metrics.map(|metrics| {
+        std::thread::Builder::new().name("metrics".into()).spawn(move || {
+            if let Err(error) = metrics.run(|| over.load(Ordering::Relaxed)) {
+                let _ = writeln!(io::stderr(), "daylight: no metrics: {error}");
+            }
+        })
+    });
+    let serving = serving.transpose()?;
     show(args, &board, &stop)?;
     stop.store(true, Ordering::Relaxed);
     let _ = timer.join();
+    let _ = serving.map(std::thread::JoinHandle::join);
     let status = running.stop();
     let finished = sinking.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
     tell_losses(&status);
@@ -83,8 +111,15 @@ pub(crate) fn run(args: &Watch) -> Result<ExitCode> {
     }
 }
 
-fn sensor_options(args: &Watch) -> Result<SensorOptions> {
-    let config = Arc::new(args.engine.config(args.active_timeout, false)?);
+fn sensor_options(args: &Watch, interesting: &Program) -> Result<SensorOptions> {
+    let mut config = args.engine.config(args.active_timeout, false)?;
+    // Of transactions nobody is told.
+    config.wanted.set_events(false);
+    if !args.fields.is_empty() {
+        let needed = args.write.iter().flat_map(|_| daylight_inspect::columns_of(interesting));
+        config.want_columns(chosen_columns(&args.fields)?.into_iter().map(|column| column.id).chain(needed));
+    }
+    let config = Arc::new(config);
     let live = live::Options {
         means: match args.capture {
             Capture::Auto => Means::Auto,
@@ -114,7 +149,7 @@ fn sensor_options(args: &Watch) -> Result<SensorOptions> {
 }
 
 /// Gives up what listening does not take. Before, makes the folders that the one to go on as could not make.
-fn give_up_rights(args: &Watch) -> Result<()> {
+fn give_up_rights(args: &Watch, status: &Status) -> Result<()> {
     let writes = args.store.is_some() || args.write.is_some();
     let account = Account::choose(args.user.as_deref(), writes)?;
     if let (Some(account), Some(folder)) = (&account, &args.store)
@@ -124,7 +159,8 @@ fn give_up_rights(args: &Watch) -> Result<()> {
             .and_then(|()| chown(folder, Some(account.uid), Some(account.gid)))
             .with_context(|| format!("can't make {} for {}", folder.display(), account.name))?;
     }
-    rights::give_up(account.as_ref())?;
+    let xdp = status.interfaces.iter().any(|interface| interface.means == Means::Xdp);
+    rights::give_up(account.as_ref(), xdp)?;
     if let Some(account) = account {
         let _ = writeln!(io::stderr(), "daylight: goes on as {}", account.name);
     }
@@ -138,6 +174,12 @@ fn open_store(args: &Watch, folder: &Path) -> Result<StoreWriter> {
     StoreWriter::new(&options).with_context(|| {
         "records can't be kept (of another user's folder? `--user` says whom to go on as)".to_owned()
     })
+}
+
+/// Starts to send what this file says where it says.
+fn start_export(args: &Watch, file: &Path) -> Result<Exporter> {
+    let config = daylight_export::Config::read(file)?;
+    Ok(Exporter::start(&config, &args.kept.sensor, None, args.store.as_deref())?)
 }
 
 /// Merges files, and removes what is too old or too much.
@@ -195,7 +237,7 @@ fn show(args: &Watch, board: &Arc<Board>, stop: &Arc<AtomicBool>) -> Result<()> 
             Ok(())
         }
     };
-    crate::inspect::quiet_pipe(shown)
+    quiet_pipe(shown)
 }
 
 /// What a person should know who looked at something else.

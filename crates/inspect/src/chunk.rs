@@ -243,6 +243,15 @@ impl Chunk {
         }
     }
 
+    /// Numbers packets by their times, in nanoseconds, each at least one above `last`, which becomes the last one's number.
+    pub(crate) fn number_by_time(&mut self, last: &mut u64) {
+        self.first_number = *last + 1;
+        for entry in &mut self.entries {
+            *last = u64::try_from(entry.packet.ts_ns).unwrap_or(0).max(*last + 1);
+            entry.number = *last;
+        }
+    }
+
     /// Puts fragments together. To be called for all chunks in their order.
     pub(crate) fn defragment(
         &mut self,

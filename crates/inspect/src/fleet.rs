@@ -54,7 +54,7 @@ struct Shared {
     decoder: Decoder,
     sorting: Sorting,
     pool: Arc<Pool>,
-    /// Frames taken so far, by all: gives every packet its place.
+    /// Frames taken so far, by all: what was seen among the last of them is not shed.
     frames: AtomicU64,
     inboxes: Vec<Mutex<VecDeque<Arc<Chunk>>>>,
     not_passed_on: AtomicU64,
@@ -124,7 +124,7 @@ impl Fleet {
             not_passed_on: AtomicU64::new(0),
             held: (0..workers).map(|_| Held::default()).collect(),
             outputs: Mutex::default(),
-            merger: Mutex::new(Merger { correlation: Correlation::default(), sink }),
+            merger: Mutex::new(Merger { correlation: Correlation::by_time(), sink }),
             facts_forgotten: AtomicU64::new(0),
             config: Arc::clone(&config),
         });
@@ -142,6 +142,7 @@ impl Fleet {
                 defragmenter: Defragmenter::new(limits, config.fragment_overlap),
                 keeper: options.keep.map(|limits| Keeper::new(limits.divided_by(workers))),
                 frames: FrameCounters::default(),
+                last_number: 0,
                 now_ns: i64::MIN,
             }
         };
@@ -224,6 +225,8 @@ pub struct Worker {
     defragmenter: Defragmenter,
     keeper: Option<Keeper>,
     frames: FrameCounters,
+    /// The last packet's: its time, or one more than the one before had.
+    last_number: u64,
     now_ns: i64,
 }
 
@@ -247,6 +250,7 @@ impl Worker {
             // Flows end with any batch: nobody waits for more.
             chunk.ends_group = true;
             chunk.origin = interface;
+            chunk.number_by_time(&mut self.last_number);
             chunk.defragment(&mut self.defragmenter, &shared.decoder, &shared.sorting);
             self.now_ns = self.now_ns.max(chunk.span_ns.map_or(i64::MIN, |(_, last)| last));
             chunk.now_ns = self.now_ns;
@@ -318,7 +322,7 @@ impl Worker {
     pub fn advance(&mut self, now_ns: i64, report: bool) {
         self.take_in();
         let mut output = if now_ns < self.now_ns.saturating_sub(STEP_NS) {
-            self.now_ns = now_ns;
+            (self.now_ns, self.last_number) = (now_ns, 0);
             self.shard.begin_again(now_ns)
         } else {
             self.now_ns = self.now_ns.max(now_ns);

@@ -17,8 +17,10 @@ use crate::{enrich, ports};
 
 /// Names and expectations that are remembered; the oldest go first.
 const FACTS_MAX: usize = 100_000;
-/// An expected flow begins within this time, or not at all.
+/// An expected flow begins within so many packets, or not at all.
 const EXPECT_PACKETS_MAX: u64 = 1_000_000;
+/// Where packets are numbered by their times, within so many nanoseconds.
+const EXPECT_NS_MAX: u64 = 120_000_000_000;
 
 /// Where records and transactions go.
 pub trait RecordSink: Send {
@@ -61,6 +63,8 @@ pub(crate) struct Correlation {
     /// (TCP or UDP, address, port) -> what is expected, and the packet that told of it.
     expected: HashMap<(u8, IpAddr, u16), (u64, ProtocolId), RandomState>,
     expected_order: VecDeque<(u8, IpAddr, u16)>,
+    /// Packets are numbered by their times.
+    by_time: bool,
     /// Facts forgotten for want of room.
     pub(crate) forgotten: u64,
 }
@@ -190,6 +194,12 @@ impl Told {
 const NAMES_MAX: usize = 4;
 
 impl Correlation {
+    /// For packets whose numbers are their times in nanoseconds: of several engines, none knows how many packets the others
+    /// have taken in.
+    pub(crate) fn by_time() -> Self {
+        Self { by_time: true, ..Self::default() }
+    }
+
     fn learn(&mut self, packet: u64, client: IpAddr, fact: Fact) {
         match fact {
             Fact::Named { name, addresses } => {
@@ -229,7 +239,7 @@ impl Correlation {
                 .find_map(|(ip, port)| self.expected.get(&(ends.ip_protocol, ip, port)));
             if let Some((told, protocol)) = expected
                 && *told <= first_packet
-                && first_packet - told < EXPECT_PACKETS_MAX
+                && first_packet - told < if self.by_time { EXPECT_NS_MAX } else { EXPECT_PACKETS_MAX }
             {
                 record.protocol = *protocol;
                 record.confidence = Confidence::Correlation;

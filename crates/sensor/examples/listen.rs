@@ -1,11 +1,12 @@
-//! Listens to an interface for some seconds and says what it cost: `listen INTERFACE THREADS SECONDS [packet|xdp] [MIB]`.
-#![allow(clippy::unwrap_used, clippy::print_stdout)]
+//! Listens to an interface for some seconds and says what it cost:
+//! `listen INTERFACE THREADS SECONDS [packet|xdp] [MIB] [FIELD,FIELD…]`.
+#![allow(clippy::expect_used, clippy::unwrap_used, clippy::print_stdout)]
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use daylight_capture::live::{self, Means};
-use daylight_inspect::{Config, FlowRecord, RecordSink};
+use daylight_inspect::{Config, FlowRecord, RecordSink, column};
 use daylight_sensor::{Sensor, SensorOptions};
 
 #[global_allocator]
@@ -38,10 +39,15 @@ fn main() {
         _ => Means::Packet,
     };
     let mib: usize = args.get(5).map_or(64, |text| text.parse().unwrap());
+    let mut config = Config { threads, ..Config::default() };
+    config.wanted.set_events(false);
+    if let Some(names) = args.get(6) {
+        config.want_columns(names.split(',').map(|name| column(name).expect("there is such a field").id));
+    }
     let options = SensorOptions {
         interfaces: vec![interface],
         live: live::Options { means, ring_bytes: mib << 20, ..live::Options::default() },
-        config: Arc::new(Config { threads, ..Config::default() }),
+        config: Arc::new(config),
         salt: 1,
         reports: true,
         keep: None,
@@ -72,6 +78,9 @@ fn main() {
         (cpu.tv_sec as f64 * 1e9 + cpu.tv_nsec as f64) / counters.received.max(1) as f64,
         start.elapsed().as_secs_f64(),
     );
+    let memory = std::fs::read_to_string("/proc/self/status").unwrap();
+    let peak = memory.lines().find(|line| line.starts_with("VmHWM")).unwrap();
+    println!("{peak}, flows at most {}", status.fleet.shards.flows_peak);
     println!("{:?}", status.fleet);
     println!("records lost {}", status.records_lost);
 }

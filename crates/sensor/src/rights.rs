@@ -73,16 +73,18 @@ impl Account {
     }
 }
 
-/// Goes on as `account`, if one is given, with those of the capabilities for listening that the process has; and never gets
-/// more. To be called while the process has one thread: the others would keep what they have.
+/// Goes on as `account`, if one is given, with those of the capabilities for listening that the process has (by AF_XDP, if
+/// `xdp`); and never gets more. To be called while the process has one thread: the others would keep what they have.
 ///
 /// # Errors
 /// If the system refuses.
-pub fn give_up(account: Option<&Account>) -> Result<(), RightsError> {
+pub fn give_up(account: Option<&Account>, xdp: bool) -> Result<(), RightsError> {
     let failed = |what| move |cause: rustix::io::Errno| RightsError::System { what, cause: cause.into() };
     let changed = |what| move |cause: nix::errno::Errno| RightsError::System { what, cause: cause.into() };
     let held = capabilities(None).map_err(failed("capabilities can't be read"))?;
-    let kept = held.permitted & (CapabilitySet::NET_RAW | CapabilitySet::NET_ADMIN | CapabilitySet::BPF);
+    let for_xdp = CapabilitySet::NET_ADMIN | CapabilitySet::BPF;
+    let needed = CapabilitySet::NET_RAW | if xdp { for_xdp } else { CapabilitySet::empty() };
+    let kept = held.permitted & needed;
     if let Some(account) = account {
         set_keep_capabilities(true).map_err(failed("capabilities can't be kept"))?;
         let (uid, gid) = (Uid::from_raw(account.uid), Gid::from_raw(account.gid));

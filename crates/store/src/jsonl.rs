@@ -10,35 +10,37 @@ use daylight_protocols::ProtocolId;
 use crate::out::Out;
 use crate::{StoreError, Writer, rfc3339};
 
-pub(crate) struct Jsonl {
+/// Writes records as JSON, a line each.
+pub struct JsonLine {
     /// In the record's order: core columns, common fields, then each protocol's together.
     columns: Vec<&'static Column>,
-    out: Out,
-    line: Vec<u8>,
 }
 
-impl Jsonl {
-    pub(crate) fn new(mut columns: Vec<&'static Column>, out: Out) -> Self {
+impl JsonLine {
+    /// With these columns, in the record's order whatever theirs.
+    pub fn new(mut columns: Vec<&'static Column>) -> Self {
         columns.sort_by_key(|c| c.id);
-        Self { columns, out, line: Vec::new() }
+        Self { columns }
     }
 
     fn wants(&self, id: ColumnId) -> Option<&'static Column> {
         self.columns.binary_search_by_key(&id, |c| c.id).ok().map(|i| self.columns[i])
     }
-}
 
-impl RecordSink for Jsonl {
-    fn flow(&mut self, record: Box<FlowRecord>) {
-        let mut line = std::mem::take(&mut self.line);
-        line.clear();
+    /// Appends a record and a line feed. What stands `before` (names and texts) is no part of the record, such as the
+    /// sensor's name.
+    pub fn write(&self, record: &FlowRecord, before: &[(&str, &str)], line: &mut Vec<u8>) {
         line.push(b'{');
+        for (name, text) in before {
+            key(name, line);
+            string(text, line);
+        }
         for column in &self.columns {
             let ColumnId::Core(core) = column.id else { break };
             if core == Core::Risks {
-                risks(&record, &mut line);
+                risks(record, line);
             } else {
-                member(&record, column, column.name, &mut line);
+                member(record, column, column.name, line);
             }
         }
         // Only what was found: a record has a dozen fields of several hundred.
@@ -53,17 +55,35 @@ impl RecordSink for Jsonl {
                     line.push(b'}');
                 }
                 open = field.protocol;
-                key(open.name(), &mut line);
+                key(open.name(), line);
                 line.push(b'{');
             }
-            member(&record, column, field.field().name, &mut line);
+            member(record, column, field.field().name, line);
         }
         if open != ProtocolId::Unknown {
             line.push(b'}');
         }
         line.extend_from_slice(b"}\n");
-        self.out.write(&line, 1);
-        self.line = line;
+    }
+}
+
+pub(crate) struct Jsonl {
+    form: JsonLine,
+    out: Out,
+    line: Vec<u8>,
+}
+
+impl Jsonl {
+    pub(crate) fn new(columns: Vec<&'static Column>, out: Out) -> Self {
+        Self { form: JsonLine::new(columns), out, line: Vec::new() }
+    }
+}
+
+impl RecordSink for Jsonl {
+    fn flow(&mut self, record: Box<FlowRecord>) {
+        self.line.clear();
+        self.form.write(&record, &[], &mut self.line);
+        self.out.write(&self.line, 1);
     }
 
     fn is_closed(&self) -> bool {

@@ -24,6 +24,7 @@ use std::path::PathBuf;
 use daylight_inspect::{Column, EventRecord, FlowRecord, RecordSink};
 
 pub use crate::parquet::{FileColumn, FileKind};
+pub use jsonl::JsonLine;
 pub use out::{Destination, StoreError};
 pub use pseudonym::{KeyError, NetworkError, Networks};
 pub use select::{Order, Select};
@@ -38,6 +39,8 @@ pub enum Format {
     Csv,
     /// Zeek's logs as tab-separated values, one file a log, in a folder.
     Zeek,
+    /// Zeek's logs with a JSON object a line, one file a log, in a folder.
+    ZeekJson,
     /// One Apache Parquet file.
     Parquet,
 }
@@ -63,7 +66,8 @@ pub fn open(
     Ok(match format {
         Format::Jsonl => Box::new(jsonl::Jsonl::new(columns, to.writer()?)),
         Format::Csv => Box::new(csv::Csv::new(columns, to.writer()?)),
-        Format::Zeek => Box::new(zeek::Zeek::new(to.folder()?)),
+        Format::Zeek => Box::new(zeek::Zeek::new(to.folder()?, false)),
+        Format::ZeekJson => Box::new(zeek::Zeek::new(to.folder()?, true)),
         Format::Parquet => Box::new(parquet::Parquet::new(columns, to.file()?)?),
     })
 }

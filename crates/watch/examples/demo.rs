@@ -1,9 +1,10 @@
 //! Shows a capture file as if it came from a link.
 //!
-//!     demo FILE [--speed N] [--times N] [--lines text|jsonl]
+//!     demo FILE [--speed N] [--times N] [--lines text|jsonl] [--fail]
 //!
 //! Frames go through the real engine at N times their own pace (1 if not said), the file so many times over; with
-//! `--speed 0` all at once, and then the display stands still. Seconds are those of the capture.
+//! `--speed 0` all at once, and then the display stands still. Seconds are those of the capture. With `--fail` the engine
+//! panics when it is through.
 
 use std::collections::HashMap;
 use std::io;
@@ -28,18 +29,20 @@ struct Arguments {
     speed: f64,
     times: u32,
     lines: Option<lines::Format>,
+    fail: bool,
 }
 
 fn arguments() -> Result<Arguments, Failure> {
-    let mut found = Arguments { file: PathBuf::new(), speed: 1.0, times: 1, lines: None };
+    let mut found = Arguments { file: PathBuf::new(), speed: 1.0, times: 1, lines: None, fail: false };
     let mut all = std::env::args().skip(1);
     while let Some(argument) = all.next() {
-        let mut value = || all.next().ok_or(format!("{argument} needs a value"));
+        let mut value = || all.next().ok_or_else(|| format!("{argument} needs a value"));
         match argument.as_str() {
             "--speed" => found.speed = value()?.parse()?,
             "--times" => found.times = value()?.parse()?,
             "--lines" if value()? == "jsonl" => found.lines = Some(lines::Format::Jsonl),
             "--lines" => found.lines = Some(lines::Format::Text),
+            "--fail" => found.fail = true,
             file => found.file = file.into(),
         }
     }
@@ -47,25 +50,41 @@ fn arguments() -> Result<Arguments, Failure> {
 }
 
 fn main() -> Result<(), Failure> {
-    let arguments = arguments()?;
+    let mut arguments = arguments()?;
+    if !terminal::is_usable() {
+        arguments.lines.get_or_insert_default();
+    }
     let board = Board::new();
     let stop = Arc::new(AtomicBool::new(false));
+    let on_signal = Arc::clone(&stop);
+    ctrlc::set_handler(move || on_signal.store(true, Ordering::SeqCst))?;
     let engine = std::thread::spawn({
         let (arguments, board, stop) = (arguments.clone(), Arc::clone(&board), Arc::clone(&stop));
         move || {
+            let ended = Ended(&stop);
             let result = Engine::new(&arguments, Board::feed(&board), &stop).run();
-            if result.is_err() || arguments.lines.is_some() {
-                stop.store(true, Ordering::SeqCst);
+            assert!(!arguments.fail, "the engine has failed, as it was told to");
+            if result.is_ok() && arguments.lines.is_none() {
+                // There is still something to look at.
+                std::mem::forget(ended);
             }
             result
         }
     });
     match arguments.lines {
         Some(format) => lines::run(&board, &stop, format, &mut io::stdout())?,
-        None if terminal::is_usable() => terminal::run(board, stop)?,
-        None => lines::run(&board, &stop, lines::Format::Text, &mut io::stdout())?,
+        None => terminal::run(board, stop)?,
     }
     engine.join().map_err(|_| "the engine has failed")?
+}
+
+/// Stops the display when the engine ends, however it does.
+struct Ended<'a>(&'a AtomicBool);
+
+impl Drop for Ended<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
 }
 
 struct Engine<'a> {
@@ -133,7 +152,7 @@ impl<'a> Engine<'a> {
 
     /// Lets time pass until then, with a tick each second; false if there is an end to it.
     fn wait_until(&mut self, now_ns: i64) -> bool {
-        let (from_ns, from) = *self.began.get_or_insert((now_ns, Instant::now()));
+        let (from_ns, from) = *self.began.get_or_insert_with(|| (now_ns, Instant::now()));
         let mut tick_ns = *self.next_tick_ns.get_or_insert(now_ns);
         while tick_ns <= now_ns && !self.stop.load(Ordering::SeqCst) {
             self.sleep_until(tick_ns - from_ns, from);
@@ -141,8 +160,12 @@ impl<'a> Engine<'a> {
             tick_ns += SECOND_NS;
             self.next_tick_ns = Some(tick_ns);
         }
+        // The next frame may be years away; the next tick isn't.
+        if self.stop.load(Ordering::SeqCst) {
+            return false;
+        }
         self.sleep_until(now_ns - from_ns, from);
-        !self.stop.load(Ordering::SeqCst)
+        true
     }
 
     fn sleep_until(&self, gone_ns: i64, from: Instant) {

@@ -137,15 +137,20 @@ pub fn run(board: &Arc<Board>, stop: &AtomicBool, format: Format, out: &mut dyn 
     }
 }
 
-fn write(board: &Board, stop: &AtomicBool, format: Format, out: &mut dyn Write) -> io::Result<()> {
-    let query = Query {
+/// What a line needs to know.
+fn query() -> Query {
+    Query {
         window: Window::Seconds10,
         kinds: vec![Kind::Protocols],
         rows: 1,
         seconds: 1,
         risks: 100,
         ..Query::default()
-    };
+    }
+}
+
+fn write(board: &Board, stop: &AtomicBool, format: Format, out: &mut dyn Write) -> io::Result<()> {
+    let query = query();
     let mut told = Told::default();
     let (mut ticks, mut seconds) = (0, 0);
     loop {
@@ -171,5 +176,50 @@ fn write(board: &Board, stop: &AtomicBool, format: Format, out: &mut dyn Write) 
         if is_over {
             return Ok(());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use daylight_inspect::{FlowRecord, RecordSink};
+    use daylight_protocols::{RiskFound, risk};
+
+    use super::*;
+    use crate::board::{Gauges, Interface};
+
+    #[test]
+    fn a_line_tells_what_the_one_before_did_not() {
+        let board = Board::new();
+        let mut feed = Board::feed(&board);
+        let mut told = Told::default();
+        let mut lines = String::new();
+        for second in 0..4_u64 {
+            let mut record = FlowRecord::blank(second);
+            record.src.bytes = 9000;
+            if second == 2 {
+                let found = RiskFound { risk: &risk::MALFORMED_PACKET, evidence: "x".into() };
+                record.found.risks = vec![found];
+            }
+            feed.flow(Box::new(record));
+            let interface = Interface {
+                is_up: true,
+                dropped_by_kernel: if second > 1 { 1200 } else { 0 },
+                ..Interface::default()
+            };
+            let gauges = Gauges {
+                packets: second * 61_000,
+                bytes: second * 51_500_000,
+                interfaces: vec![interface],
+                flows_open: 12_000,
+                flows_over_budget: if second > 2 { 5 } else { 0 },
+                ..Gauges::default()
+            };
+            feed.tick(1_767_268_800_000_000_000 + second as i64 * 1_000_000_000, gauges);
+            if second > 0 {
+                let told = told.second(&board.snapshot(&query()));
+                lines += &format!("{}\n{}\n", told.text(), serde_json::to_string(&told).unwrap());
+            }
+        }
+        insta::assert_snapshot!(lines);
     }
 }

@@ -11,6 +11,8 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 /// Marks that may follow one character.
 const MARKS_MAX: usize = 2;
+/// Columns that a character takes at most, with what belongs to it.
+const CLUSTER_WIDTH_MAX: usize = 2 + 2 * MARKS_MAX;
 
 /// The text with everything written out that is not plainly visible: `\x1b`, `\u{202e}`.
 pub(crate) fn clean(text: &str) -> Cow<'_, str> {
@@ -21,27 +23,50 @@ pub(crate) fn clean(text: &str) -> Cow<'_, str> {
     let mut out = String::with_capacity(text.len());
     // Marks that the character before may still take; none at the beginning, where they would join what stands before.
     let mut room = 0;
+    let mut before = None;
     for c in text.chars() {
+        // Some take room and yet belong to the character before: vowel signs, and letters that melt into one.
+        let joins =
+            || before.is_some_and(|before| String::from_iter([before, c]).graphemes(true).count() == 1);
         match c.width() {
             Some(0) if room > 0 && is_mark(c) => {
                 room -= 1;
                 out.push(c);
+                before = Some(c);
             }
-            Some(1..) if !is_odd(c) => {
+            Some(1..=2) if !c.is_ascii() && !is_odd(c) && joins() => {
+                if room > 0 {
+                    room -= 1;
+                    out.push(c);
+                    before = Some(c);
+                } else {
+                    escape(c, &mut out);
+                    before = Some('}');
+                }
+            }
+            // There are letters of three columns, and few terminals that know it.
+            Some(1..=2) if !is_odd(c) => {
                 room = if c == ' ' { 0 } else { MARKS_MAX };
                 out.push(c);
+                before = Some(c);
             }
             _ => {
-                room = 0;
-                // Writing to a String can't fail.
-                let _ = match u32::from(c) {
-                    code @ 0..=0xff => write!(out, "\\x{code:02x}"),
-                    code => write!(out, "\\u{{{code:x}}}"),
-                };
+                // Nothing belongs to a code.
+                (room, before) = (0, Some('}'));
+                escape(c, &mut out);
             }
         }
     }
     Cow::Owned(out)
+}
+
+/// Writes a character's code.
+fn escape(c: char, out: &mut String) {
+    // Writing to a String can't fail.
+    let _ = match u32::from(c) {
+        code @ 0..=0xff => write!(out, "\\x{code:02x}"),
+        code => write!(out, "\\u{{{code:x}}}"),
+    };
 }
 
 /// Marks that terminals put over or under a letter.
@@ -128,7 +153,7 @@ pub(crate) fn pad(mut text: String, columns: usize) -> String {
 
 /// Lines of at most so many columns, broken at blanks where there are any.
 pub(crate) fn wrap(text: &str, columns: usize) -> Vec<String> {
-    let columns = columns.max(2);
+    let columns = columns.max(CLUSTER_WIDTH_MAX);
     let text = clean(text);
     let mut lines = vec![String::new()];
     for word in text.split(' ') {
@@ -142,16 +167,17 @@ pub(crate) fn wrap(text: &str, columns: usize) -> Vec<String> {
             line.push(' ');
         }
         while width(word) > columns {
-            let mut end = 0;
+            // At least one cluster goes onto each line.
+            let mut end = word.graphemes(true).next().map_or(0, str::len);
             let mut taken = 0;
             for (at, cluster) in word.grapheme_indices(true) {
                 taken += width(cluster);
                 if taken > columns {
                     break;
                 }
-                end = at + cluster.len();
+                end = end.max(at + cluster.len());
             }
-            let (head, tail) = word.split_at(end.max(1).min(word.len()));
+            let (head, tail) = word.split_at(end);
             if let Some(line) = lines.last_mut() {
                 line.push_str(head);
             }
@@ -178,6 +204,8 @@ mod tests {
         assert_eq!(clean("a\u{200b}b\u{2066}\u{feff}\u{e0041}"), r"a\u{200b}b\u{2066}\u{feff}\u{e0041}");
         assert_eq!(clean("e\u{301}\u{301}\u{301}"), "e\u{301}\u{301}\\u{301}");
         assert_eq!(clean("\u{301}x"), r"\u{301}x");
+        assert_eq!(clean(&("ㄅ".to_owned() + &"\u{1134b}".repeat(3))), "ㄅ\u{1134b}\u{1134b}\\u{1134b}");
+        assert_eq!(clean("\u{17d8}"), r"\u{17d8}");
         assert_eq!(clean("пример.бел 例え"), "пример.бел 例え");
     }
 
@@ -193,7 +221,7 @@ mod tests {
             ("abc", "", "  7")
         );
         assert_eq!(wrap("one two three", 7), ["one two", "three"]);
-        assert_eq!(wrap("abcdefgh", 3), ["abc", "def", "gh"]);
+        assert_eq!(wrap("abcdefghijklmnop", 6), ["abcdef", "ghijkl", "mnop"]);
     }
 
     proptest! {
@@ -206,7 +234,7 @@ mod tests {
             prop_assert_eq!(width(&left(&text, columns)), columns);
             prop_assert_eq!(width(&right(&text, columns)), columns);
             for line in wrap(&text, columns) {
-                prop_assert!(width(&line) <= columns.max(2));
+                prop_assert!(width(&line) <= columns.max(CLUSTER_WIDTH_MAX), "{line:?}");
             }
             // Cleaning what is clean changes nothing.
             let once = clean(&text).into_owned();

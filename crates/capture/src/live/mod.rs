@@ -68,8 +68,10 @@ impl Default for Options {
 /// What was counted of an interface by one worker's tap.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TapCounters {
-    /// Frames handed out, and lost on the way to here.
+    /// Frames handed out.
     pub received: u64,
+    /// Their bytes on the wire.
+    pub bytes: u64,
     /// Frames that the kernel dropped because there was no room: the worker was too slow.
     pub dropped: u64,
 }
@@ -77,6 +79,7 @@ pub struct TapCounters {
 impl std::ops::AddAssign for TapCounters {
     fn add_assign(&mut self, other: Self) {
         self.received += other.received;
+        self.bytes += other.bytes;
         self.dropped += other.dropped;
     }
 }

@@ -185,6 +185,7 @@ impl Tap for Ring {
                     continue;
                 }
                 self.counters.received += frames.len() as u64;
+                self.counters.bytes += frames.iter().map(|frame| u64::from(frame.wire_len)).sum::<u64>();
                 return Ok(Some(Batch { data: Arc::clone(block) as Arc<dyn FrameBytes>, frames }));
             }
             // The kernel comes round to a block again; until its last batch was dropped, it is still ours.

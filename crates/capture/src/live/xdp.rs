@@ -239,7 +239,8 @@ impl Tap for Socket {
             }
             let kept = frame.get(..(*snap_len as usize).min(len)).unwrap_or(frame);
             frames.push(Frame {
-                ts_ns,
+                // All were there by then; in this order.
+                ts_ns: ts_ns + frames.len() as i64,
                 offset: data.len() as u32,
                 cap_len: kept.len() as u32,
                 wire_len: len as u32,
@@ -254,6 +255,7 @@ impl Tap for Socket {
             return if code == 0 { Ok(None) } else { Err(io::Error::from_raw_os_error(code)) };
         }
         self.counters.received += frames.len() as u64;
+        self.counters.bytes += frames.iter().map(|frame| u64::from(frame.wire_len)).sum::<u64>();
         Ok(Some(Batch { data: Arc::new(data), frames }))
     }
 

@@ -1,5 +1,6 @@
 //! The options of `daylight watch`.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
@@ -80,6 +81,14 @@ pub(crate) struct Watch {
     #[arg(long, value_name = "GB", requires = "store", help_heading = "Store")]
     pub(crate) keep_size: Option<u64>,
 
+    /// Send the records where this file says: brokers, databases, collectors, alarms; see data/export/example.toml
+    #[arg(long, value_name = "FILE", help_heading = "Elsewhere")]
+    pub(crate) to: Option<PathBuf>,
+
+    /// Give metrics to Prometheus at this address
+    #[arg(long, value_name = "ADDRESS", help_heading = "Elsewhere")]
+    pub(crate) metrics: Option<SocketAddr>,
+
     /// Write the first packets of flows of interest into capture files of this name, with a number each
     #[arg(long, value_name = "FILE", help_heading = "Packets")]
     pub(crate) write: Option<PathBuf>,
@@ -92,6 +101,11 @@ pub(crate) struct Watch {
     /// Which flows are of interest, in the syntax of `inspect --where` [default: those with a risk, and unknown ones]
     #[arg(long, value_name = "EXPR", requires = "write", help_heading = "Packets")]
     pub(crate) write_where: Option<String>,
+
+    /// Read only these fields (and what tells protocol, application, host and risks), separated by commas; a protocol's name
+    /// stands for all its fields. Less to read is less to do, and to hold
+    #[arg(long, value_name = "FIELDS", value_delimiter = ',')]
+    pub(crate) fields: Vec<String>,
 
     #[command(flatten)]
     pub(crate) engine: Engine,

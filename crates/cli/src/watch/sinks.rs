@@ -1,8 +1,10 @@
 //! Where the records of a link go.
 
 use std::io::{self, Write};
+use std::time::Duration;
 
 use anyhow::Result;
+use daylight_export::Exporter;
 use daylight_inspect::{EventRecord, FlowRecord, KeptPackets, RecordSink};
 use daylight_sensor::Status;
 use daylight_sensor::evidence::Evidence;
@@ -11,14 +13,21 @@ use daylight_store::{StoreError, Writer};
 use daylight_watch::Feed;
 use daylight_watch::board::{Counter, Gauges, Interface};
 
+use super::totals::Totals;
+
+/// So long what is on its way elsewhere may take at the end.
+const PATIENCE: Duration = Duration::from_secs(3);
+
 /// All of them. Each has its own way to be slow without that the others wait.
 pub(super) struct Sinks {
     pub(super) feed: Feed,
     pub(super) store: Option<StoreWriter>,
     pub(super) evidence: Option<Evidence>,
+    pub(super) export: Option<(daylight_export::Sink, Exporter)>,
     pub(super) records: Option<Box<dyn Writer>>,
-    /// What was said last of the store, and of the packets.
-    pub(super) told: [String; 2],
+    pub(super) totals: Totals,
+    /// What was said last of the store, of the packets, and of the spool.
+    pub(super) told: [String; 3],
 }
 
 impl RecordSink for Sinks {
@@ -29,6 +38,10 @@ impl RecordSink for Sinks {
         if let Some(store) = &mut self.store {
             store.flow(record.clone());
         }
+        if let Some((export, _)) = &mut self.export {
+            export.flow(record.clone());
+        }
+        self.totals.count(&record);
         self.feed.flow(record);
     }
 
@@ -53,8 +66,9 @@ impl RecordSink for Sinks {
 
 impl Sinks {
     /// A second has passed.
-    pub(super) fn tick(&mut self, now_ns: i64, mut gauges: Gauges) {
-        let mut problems = [None, None];
+    pub(super) fn tick(&mut self, now_ns: i64, status: &Status, limits: [usize; 3]) {
+        let mut gauges = gauges(status, limits);
+        let mut problems = [None, None, None];
         if let Some(store) = &mut self.store {
             store.tick(now_ns);
             let counters = store.counters();
@@ -71,6 +85,24 @@ impl Sinks {
             gauges.counters.push(bad("packets not written", counters.failed, advice));
             problems[1] = evidence.take_error().map(|error| error.to_string());
         }
+        if let Some((_, export)) = &self.export {
+            for status in export.statuses() {
+                let advice =
+                    "the destination was away for longer than the spool has room: enlarge its budget_mib";
+                gauges
+                    .counters
+                    .push(good(&format!("{}: acknowledged", status.name), status.reader.acknowledged));
+                gauges.counters.push(bad(
+                    &format!("{}: dropped", status.name),
+                    status.reader.dropped,
+                    advice,
+                ));
+            }
+            let advice = "the spool's disk is full or not writable: make room";
+            gauges.counters.push(bad("records not spooled", export.spool().unwritten, advice));
+            problems[2] = export.spool_error();
+        }
+        self.totals.tell(status, self.export.as_ref().map(|(_, export)| export));
         for (told, problem) in self.told.iter_mut().zip(problems) {
             if let Some(problem) = problem.filter(|problem| problem != told) {
                 let _ = writeln!(io::stderr(), "daylight: {problem}; going on");
@@ -83,6 +115,19 @@ impl Sinks {
     /// Writes what is held.
     pub(super) fn finish(mut self) -> Result<()> {
         let written = self.records.take().map_or(Ok(0), |mut records| records.finish());
+        if let Some((_, export)) = self.export.take() {
+            for status in export.finish(PATIENCE) {
+                let waiting = status.reader.lag;
+                if waiting > 0 {
+                    let why = status.error.map_or_else(String::new, |error| format!(" ({error})"));
+                    let name = status.name;
+                    let _ = writeln!(
+                        io::stderr(),
+                        "daylight: {name}: {waiting} records wait in the spool for the next start{why}"
+                    );
+                }
+            }
+        }
         let kept = self.store.take().map_or(Ok(0), |mut store| store.finish());
         if let Some(evidence) = &mut self.evidence {
             evidence.flush();
@@ -107,7 +152,7 @@ fn bad(name: &str, value: u64, advice: &str) -> Counter {
 }
 
 /// How the sensor stands, as the board has it; with the most flows, bytes of segments and bytes of fragments there may be.
-pub(super) fn gauges(status: &Status, [flows, reassembly, fragments]: [usize; 3]) -> Gauges {
+fn gauges(status: &Status, [flows, reassembly, fragments]: [usize; 3]) -> Gauges {
     let interfaces = status.interfaces.iter().map(|interface| Interface {
         name: interface.name.clone(),
         is_up: interface.up,

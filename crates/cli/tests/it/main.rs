@@ -10,6 +10,8 @@ mod plugin;
 mod probe;
 mod readme;
 mod space;
+mod store;
+mod watch;
 
 use std::path::PathBuf;
 use std::process::Command;

@@ -26,7 +26,9 @@ fn every_command_of_the_readme_and_the_guide_works() {
     let page = |name| fs::read_to_string(root.join(name)).expect("a page");
     let mut commands = commands(&page("README.md"));
     assert!(commands.len() >= 15, "{commands:#?}");
-    commands.extend(self::commands(&page("docs/guide/policies.md")));
+    for guide in ["policies", "store", "query"] {
+        commands.extend(self::commands(&page(&format!("docs/guide/{guide}.md"))));
+    }
     // A folder of its own, with the captures where the README says they are.
     let folder = tempfile::tempdir().expect("a folder");
     for data in ["testdata", "data"] {
@@ -47,12 +49,12 @@ fn every_command_of_the_readme_and_the_guide_works() {
             .output()
             .expect("sh");
         assert!(output.status.success(), "{command}\n{}", String::from_utf8_lossy(&output.stderr));
-        let elsewhere = ["--output", "man ", " > "].iter().any(|way| command.contains(way));
+        let elsewhere = ["--output", "--store flows", "man ", " > "].iter().any(|way| command.contains(way));
         if command.starts_with("daylight") && !elsewhere {
             assert!(!output.stdout.is_empty(), "{command} says nothing");
         }
     }
-    for made in ["flows.jsonl", "flows.parquet", "logs/conn.log", "daylight.1"] {
+    for made in ["flows.key", "risks.csv", "flows.jsonl", "flows.parquet", "logs/conn.log", "daylight.1"] {
         let size = fs::metadata(folder.path().join(made)).map(|m| m.len()).unwrap_or(0);
         assert!(size > 0, "{made} was not made");
     }

@@ -61,9 +61,8 @@ pub(crate) const ALWAYS: [&str; 25] = [
 ];
 
 /// Asked for by one value, and with so many values that a minimum and a maximum tell nothing.
-const BLOOM: [&str; 11] = [
+const BLOOM: [&str; 10] = [
     "community_id",
-    "dns.query",
     "dst_ip",
     "hostname",
     "ja3",
@@ -80,6 +79,19 @@ const PAGES: [&str; 7] = ["application", "dst_ip", "end", "hostname", "protocol"
 
 /// Hardly a value comes twice.
 const UNIQUE: [&str; 3] = ["community_id", "record_id", "uid"];
+
+/// Numbers that hardly come twice and are added up again and again: packed, they are read several times faster than
+/// compressed, and take no more room.
+const PACKED: [&str; 8] = [
+    "dst_bytes",
+    "dst_ip_bytes",
+    "dst_payload_bytes",
+    "end",
+    "src_bytes",
+    "src_ip_bytes",
+    "src_payload_bytes",
+    "start",
+];
 
 /// Which columns a file of these rows has.
 pub(crate) fn chosen(rows: &Rows) -> Vec<usize> {
@@ -110,7 +122,7 @@ pub(crate) fn properties(rows: u32) -> WriterProperties {
     for name in UNIQUE {
         properties = properties.set_column_dictionary_enabled(path(name), false);
     }
-    for name in ["start", "end"] {
+    for name in PACKED {
         properties = properties
             .set_column_dictionary_enabled(path(name), false)
             .set_column_encoding(path(name), Encoding::DELTA_BINARY_PACKED);
@@ -124,7 +136,7 @@ mod tests {
 
     #[test]
     fn the_names_are_those_of_columns() {
-        for name in ALWAYS.iter().chain(&BLOOM).chain(&PAGES).chain(&UNIQUE) {
+        for name in ALWAYS.iter().chain(&BLOOM).chain(&PAGES).chain(&UNIQUE).chain(&PACKED) {
             assert!(columns().iter().any(|column| column.name == *name), "{name}");
         }
         let mut names: Vec<_> = columns().iter().map(|column| column.name).collect();

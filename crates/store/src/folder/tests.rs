@@ -134,6 +134,19 @@ fn a_file_a_minute() {
     assert_eq!(writer.counters().files, 2);
 }
 
+/// Whether any are lost depends on the machine; that they are counted doesn't.
+#[test]
+fn what_comes_too_fast_is_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut writer = StoreWriter::new(&StoreOptions { behind: Behind::Lose, ..options(folder.path()) }).unwrap();
+    (0..50_000).for_each(|i| writer.flow(record(i, 0)));
+    let written = writer.finish().unwrap();
+    let counters = writer.counters();
+    assert_eq!(counters.rows, written);
+    assert_eq!(counters.rows + counters.rows_lost, 50_000);
+    assert_eq!(everything(folder.path()).len() as u64, written);
+}
+
 /// Flows that ended long ago keep no more than a few hours open.
 #[test]
 fn many_hours_at_once() {

@@ -43,6 +43,10 @@ const CLIENTS: &[&str] = &[
     "stun.mapped_address",
 ];
 
+/// Texts in which every address is a client's.
+const CLIENT_TEXTS: &[&str] =
+    &["dns.client_subnet", "http.proxied", "http.x_forwarded_for", "smtp.x_originating_ip"];
+
 /// Fields that hold a machine's hardware address, or an identifier that is made of it.
 const HARDWARE: &[&str] = &[
     "dhcp.client_id",
@@ -63,6 +67,7 @@ fn fields(names: &[&str]) -> HashSet<FieldRef> {
 }
 
 static CLIENT_FIELDS: LazyLock<HashSet<FieldRef>> = LazyLock::new(|| fields(CLIENTS));
+static CLIENT_TEXT_FIELDS: LazyLock<HashSet<FieldRef>> = LazyLock::new(|| fields(CLIENT_TEXTS));
 static HARDWARE_FIELDS: LazyLock<HashSet<FieldRef>> = LazyLock::new(|| fields(HARDWARE));
 
 /// So many addresses and their pseudonyms are remembered.
@@ -182,6 +187,13 @@ impl Pseudonyms {
                     *ip = self.addresses.pseudonym(to);
                 } else if let Some(to) = self.addresses.of_client(to, own) {
                     *ip = to;
+                }
+            }
+            Value::Str(text) if CLIENT_TEXT_FIELDS.contains(&field) => {
+                let replaced = text::replace(text, |ip| Some(self.addresses.pseudonym(ip)));
+                let replaced = forms.replace(replaced.as_deref().unwrap_or(text)).or(replaced);
+                if let Some(to) = replaced {
+                    *text = to.into();
                 }
             }
             Value::Str(text) => {

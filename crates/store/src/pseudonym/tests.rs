@@ -245,6 +245,7 @@ fn hardware_is_told_apart_and_no_more() {
 #[test]
 fn the_fields_that_are_named_are_fields() {
     assert_eq!(CLIENT_FIELDS.len(), CLIENTS.len());
+    assert_eq!(CLIENT_TEXT_FIELDS.len(), CLIENT_TEXTS.len());
     assert_eq!(HARDWARE_FIELDS.len(), HARDWARE.len());
     // A new field that by its name holds a hardware address is to be thought about.
     for column in columns().iter().filter(|c| c.name.ends_with(".mac") || c.name.contains("link_address")) {

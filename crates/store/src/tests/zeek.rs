@@ -15,9 +15,13 @@ use crate::zeek::{From, TABLES};
 use crate::{Destination, Format, open};
 
 fn write(flows: Vec<FlowRecord>, events: Vec<EventRecord>) -> BTreeMap<String, String> {
+    write_as(Format::Zeek, flows, events)
+}
+
+fn write_as(format: Format, flows: Vec<FlowRecord>, events: Vec<EventRecord>) -> BTreeMap<String, String> {
     let folder = tempfile::tempdir().unwrap();
     let to = Destination::Path(folder.path().join("logs"));
-    let mut writer = open(Format::Zeek, Vec::new(), &to).unwrap();
+    let mut writer = open(format, Vec::new(), &to).unwrap();
     let count = flows.len() as u64;
     events.into_iter().for_each(|event| writer.event(event));
     flows.into_iter().for_each(|flow| writer.flow(flow.into()));
@@ -265,4 +269,26 @@ fn every_field_in_the_tables_is_there() {
             }
         }
     }
+}
+
+/// Each row of the one form is a row of the other: as many columns as are set, and the same names.
+#[test]
+fn json_has_what_the_tables_have() {
+    let (tabs, json) = (write(records(), events()), write_as(Format::ZeekJson, records(), events()));
+    assert_eq!(tabs.keys().collect::<Vec<_>>(), json.keys().collect::<Vec<_>>());
+    for (name, text) in &tabs {
+        let fields = text.lines().find_map(|line| line.strip_prefix("#fields\t")).unwrap();
+        let rows: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
+        assert_eq!(rows.len(), json[name].lines().count(), "{name}");
+        for (row, object) in rows.iter().zip(json[name].lines()) {
+            let object: serde_json::Map<String, serde_json::Value> = serde_json::from_str(object).unwrap();
+            let set = fields.split('\t').zip(row.split('\t')).filter(|(_, cell)| *cell != "-");
+            let mut names: Vec<&str> = set.map(|(field, _)| field).collect();
+            names.sort_unstable();
+            assert_eq!(object.keys().collect::<Vec<_>>(), names, "{name}");
+            assert!(object.values().all(|value| !value.is_null()));
+        }
+    }
+    let http = json["http.log"].lines().next().unwrap();
+    assert!(serde_json::from_str::<serde_json::Value>(http).unwrap()["ts"].is_number());
 }

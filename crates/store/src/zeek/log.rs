@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::json;
 use crate::out::{Destination, Out};
 use crate::{StoreError, rfc3339};
 
@@ -15,6 +16,9 @@ pub(super) struct Log {
     error: Option<StoreError>,
     last_ns: i64,
     line: Vec<u8>,
+    /// Each row is a JSON object, and there is no header.
+    is_json: bool,
+    object: Vec<u8>,
 }
 
 impl Log {
@@ -22,6 +26,7 @@ impl Log {
         folder: &Path,
         path: &'static str,
         columns: impl Iterator<Item = (&'static str, &'static str)>,
+        is_json: bool,
     ) -> Self {
         Self {
             path,
@@ -31,6 +36,8 @@ impl Log {
             error: None,
             last_ns: 0,
             line: Vec::new(),
+            is_json,
+            object: Vec::new(),
         }
     }
 
@@ -43,7 +50,9 @@ impl Log {
             Some(out) => out,
             None => match Destination::Path(self.file.clone()).writer() {
                 Ok(mut out) => {
-                    out.write(header(self.path, &self.columns, ts_ns).as_bytes(), 0);
+                    if !self.is_json {
+                        out.write(header(self.path, &self.columns, ts_ns).as_bytes(), 0);
+                    }
                     self.last_ns = ts_ns;
                     self.out.insert(out)
                 }
@@ -56,6 +65,11 @@ impl Log {
         self.last_ns = self.last_ns.max(ts_ns);
         self.line.clear();
         write(&mut self.line);
+        if self.is_json {
+            self.object.clear();
+            json::row(&self.columns, &self.line, &mut self.object);
+            std::mem::swap(&mut self.line, &mut self.object);
+        }
         self.line.push(b'\n');
         out.write(&self.line, flows);
     }
@@ -69,7 +83,9 @@ impl Log {
             return Err(error);
         }
         let Some(mut out) = self.out.take() else { return Ok(0) };
-        out.write(format!("#close\t{}\n", stamp(self.last_ns)).as_bytes(), 0);
+        if !self.is_json {
+            out.write(format!("#close\t{}\n", stamp(self.last_ns)).as_bytes(), 0);
+        }
         out.finish()
     }
 }

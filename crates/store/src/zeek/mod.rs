@@ -1,4 +1,4 @@
-//! Zeek's logs as tab-separated values: `conn.log` with a row a flow, and `ssl.log`, `x509.log`, `dns.log`, `http.log`,
+//! Zeek's logs as tab-separated values, or as JSON: `conn.log` with a row a flow, and `ssl.log`, `x509.log`, `dns.log`, `http.log`,
 //! `files.log`, `quic.log` and `ssh.log` with a row a transaction, joined by `uid`.
 //!
 //! Headers, columns, order, types and spellings are those of Zeek 6 and 7.0 with its default scripts, so that whatever
@@ -11,9 +11,11 @@
 //!   many, some may come twice.
 //! * Protocols that Zeek does not know stand in `service` by our name. `#open` and `#close` are the capture's times, for
 //!   the same capture gives the same files. A flow beyond the active time-out has several rows with one `uid`.
+//! * As JSON ([`json`]), durations have six digits behind the point.
 //! * Addresses, ports and names are of the client as we see it: Zeek flips directions by other rules.
 
 mod conn;
+mod json;
 mod log;
 mod rows;
 mod tables;
@@ -62,15 +64,16 @@ pub(crate) const TABLES: &[(&str, &[Col])] = &[
 const CERTIFICATES_MAX: usize = 100_000;
 
 impl Zeek {
-    pub(crate) fn new(folder: &Path) -> Self {
+    /// As tab-separated values, or as JSON.
+    pub(crate) fn new(folder: &Path, is_json: bool) -> Self {
         let table = |&(kind, columns): &(&'static str, &'static [Col])| Table {
             kind,
             columns,
             fields: columns.iter().map(fields).collect(),
-            log: Log::new(folder, kind, columns.iter().map(|c| (c.name, c.ty))),
+            log: Log::new(folder, kind, columns.iter().map(|c| (c.name, c.ty)), is_json),
         };
         Self {
-            conn: Log::new(folder, "conn", conn::COLUMNS.iter().copied()),
+            conn: Log::new(folder, "conn", conn::COLUMNS.iter().copied(), is_json),
             others: TABLES.iter().map(table).collect(),
             certificates: HashSet::new(),
         }

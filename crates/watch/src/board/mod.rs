@@ -6,8 +6,8 @@
 //! handles of what it asked for, and adds up, filters and sorts on its own time.
 //!
 //! Every table has a size (`*_MAX`) and says what it does when it is full; [`BoardCounters`] and [`Budget`] tell. At the
-//! very worst the tables take about 100 MB, under a scan of all addresses that goes on for a quarter of an hour; on an
-//! ordinary link a few.
+//! very worst, by estimate, the tables take 150 MB: under a scan of all addresses that goes on for a quarter of an hour,
+//! with an inbox that nobody empties. On an ordinary link they take a few.
 
 mod flows;
 mod frequent;

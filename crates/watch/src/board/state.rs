@@ -145,7 +145,8 @@ impl State {
         }
         add(Kind::Talkers, Key::Address(record.ends.src_ip), before.is_none());
         add(Kind::Servers, Key::Address(record.ends.dst_ip), before.is_none());
-        let risks = record.risks().get(..RISKS_A_FLOW_MAX).unwrap_or(record.risks());
+        let risks = record.risks();
+        let risks = risks.get(..RISKS_A_FLOW_MAX).unwrap_or(risks);
         for (i, found) in risks.iter().enumerate() {
             let name = found.risk.name;
             // One risk may be found several times, each with its own evidence.
@@ -250,9 +251,9 @@ fn total(record: &FlowRecord) -> Amount {
     }
 }
 
-/// Bytes a second; over less than a millisecond, as if it had been one.
+/// Bytes a second; over less than a second as if it had been one, so that a single packet is no torrent.
 fn rate(bytes: u64, ns: i64) -> u64 {
-    let ms = u64::try_from(ns / 1_000_000).unwrap_or(0).max(1);
+    let ms = u64::try_from(ns / 1_000_000).unwrap_or(0).max(1000);
     bytes.saturating_mul(1000) / ms
 }
 

@@ -194,7 +194,7 @@ pub(crate) struct Windows {
 
 impl Default for Windows {
     fn default() -> Self {
-        Self { now: Pane::default(), tiers: [Tier::new(1, 10), Tier::new(5, 11), Tier::new(60, 14)] }
+        Self { now: Pane::default(), tiers: [Tier::new(1, 10), Tier::new(5, 12), Tier::new(60, 15)] }
     }
 }
 
@@ -225,7 +225,10 @@ impl Windows {
             Window::Minute => (fives, &[fives]),
             Window::Minutes15 => (minutes, &[minutes, fives]),
         };
-        let mut panes: Vec<_> = tier.past.iter().cloned().collect();
+        // A pane that is not over takes the place of the oldest that is.
+        let is_open = open.iter().any(|tier| tier.now_s > 0);
+        let skip = usize::from(is_open && tier.past.len() == tier.panes_max);
+        let mut panes: Vec<_> = tier.past.iter().skip(skip).cloned().collect();
         let mut covered_s = panes.len() as u32 * tier.pane_s;
         for tier in open.iter().filter(|tier| tier.now_s > 0) {
             panes.push(Arc::clone(&tier.now));
@@ -255,7 +258,7 @@ pub(crate) fn sum(panes: &[Arc<Pane>], kind: Kind, by: Measure) -> Frequent {
 }
 
 /// The most names that all panes can hold together.
-pub const NAMES_HELD_MAX: usize = (10 + 11 + 14 + 4) * (9 * NAMES_MAX + 4 * OWN_NAMES_MAX);
+pub const NAMES_HELD_MAX: usize = (10 + 12 + 15 + 4) * (9 * NAMES_MAX + 4 * OWN_NAMES_MAX);
 
 #[cfg(test)]
 mod tests {

@@ -202,7 +202,7 @@ impl App {
         };
         if let Some(detail) = &mut self.detail {
             detail.is_gone = self.snapshot.flow.is_none();
-            detail.known = self.snapshot.flow.take().or(detail.known.take());
+            detail.known = self.snapshot.flow.take().or_else(|| detail.known.take());
         }
         let snapshot = &self.snapshot;
         let traffic = snapshot.tops.of(self.kind);
@@ -215,7 +215,10 @@ impl App {
                     self.flows.follow(page.rows.iter().map(|row| row.uid.as_str()), page.rows.len());
                 }
             }
-            View::Risks => self.risks.chosen = self.risks.chosen.min(snapshot.risks.len().saturating_sub(1)),
+            View::Risks => {
+                let names: Vec<_> = snapshot.risks.iter().map(|row| row.number.to_string()).collect();
+                self.risks.follow(names.iter().map(String::as_str), names.len());
+            }
             _ => {}
         }
     }
@@ -242,12 +245,13 @@ impl App {
             }
             return;
         }
-        let Some(command) = command(key) else { return };
-        if self.is_help && command != Command::Quit {
+        let command = command(key);
+        if self.is_help && command != Some(Command::Quit) {
             // Any key closes it.
             self.is_help = false;
             return;
         }
+        let Some(command) = command else { return };
         self.obey(command, board);
     }
 
@@ -330,7 +334,11 @@ impl App {
                 self.flows.go(command, rows.len());
                 self.flows.remember(rows.iter().map(|row| row.uid.as_str()));
             }
-            View::Risks => self.risks.go(command, snapshot.risks.len()),
+            View::Risks => {
+                self.risks.go(command, snapshot.risks.len());
+                let names: Vec<_> = snapshot.risks.iter().map(|row| row.number.to_string()).collect();
+                self.risks.remember(names.iter().map(String::as_str));
+            }
             // It has lines, and none is chosen: what moves is the first that is shown, up to the one that is kept as `top`.
             View::Health => {
                 let rows = self.health.top + 1;

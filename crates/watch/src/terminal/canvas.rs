@@ -33,7 +33,24 @@ impl Canvas<'_> {
         // The area is within the screen, whose sides are u16.
         let (column, row) = (self.area.x + x as u16, self.area.y + y as u16);
         self.buffer.set_stringn(column, row, &text, room, style);
-        x + width(&text)
+        let end = x + width(&text);
+        self.cover(column, row, (self.area.x as usize + end) as u16);
+        end
+    }
+
+    /// Marks the columns that wide characters cover. Left blank they would look unchanged to whoever compares two screens when
+    /// the next one has blanks there, and what a terminal still shows there would stay.
+    fn cover(&mut self, from: u16, row: u16, to: u16) {
+        let mut covered = 0;
+        for column in from..to {
+            let Some(cell) = self.buffer.cell_mut((column, row)) else { return };
+            if covered > 0 {
+                cell.set_symbol("");
+                covered -= 1;
+            } else {
+                covered = width(cell.symbol()).saturating_sub(1);
+            }
+        }
     }
 
     /// Writes a text so that it ends at the right edge.

@@ -61,13 +61,14 @@ pub(crate) fn draw(app: &mut App, canvas: &mut Canvas<'_>) -> Option<(u16, u16)>
 fn state(app: &App, canvas: &mut Canvas<'_>) {
     let theme = canvas.theme;
     let which = match app.which {
-        Which::All => "all flows",
+        Which::All => "flows",
         Which::Open => "open flows",
         Which::Ended => "ended flows",
     };
     let (matching, of, shown) =
         app.snapshot.flows.as_ref().map_or((0, 0, 0), |page| (page.matching, page.of, page.rows.len()));
-    let mut count = format!("{matching} of {of} {which}");
+    let mut count =
+        if app.filter.is_some() { format!("{matching} of {of} {which}") } else { format!("{of} {which}") };
     if shown < matching {
         count += &format!(", the first {shown} shown");
     }
@@ -155,8 +156,9 @@ fn columns(width: usize) -> Vec<Column> {
     if width >= 96 {
         columns.insert(
             1,
-            column("application", 14, Some(Sort::Application), |f, _, _, t| {
-                (f.application.unwrap_or("–").into(), t.plain())
+            column("application", 14, Some(Sort::Application), |f, _, _, t| match f.application {
+                Some(name) => (name.into(), t.plain()),
+                None => ("–".into(), t.faint()),
             }),
         );
     }
@@ -178,7 +180,7 @@ fn columns(width: usize) -> Vec<Column> {
         let at = columns.len() - 2;
         columns.insert(
             at,
-            number("packets", 7, Some(Sort::Packets), |f, _, _, t| (short(f.packets), t.plain())),
+            number("packets", 8, Some(Sort::Packets), |f, _, _, t| (short(f.packets), t.plain())),
         );
         columns.insert(
             at + 1,
@@ -197,28 +199,51 @@ fn columns(width: usize) -> Vec<Column> {
     }
     let taken: usize = columns.iter().map(|column| column.width + 1).sum();
     let ends = width.saturating_sub(3 + taken + 2);
-    let client = (ends * 2 / 5).min(47);
+    let client = (ends * 9 / 20).min(47);
     columns.insert(
         0,
-        column("client", client, Some(Sort::Client), |f, _, _, t| (end(f.src_ip, f.src_port), t.plain())),
+        column("client", client, Some(Sort::Client), |f, _, columns, t| {
+            (end(f, f.src_ip, f.src_port, columns), t.plain())
+        }),
     );
     columns.insert(
         1,
         column("server", ends - client, Some(Sort::Server), |f, _, columns, t| {
-            let port = format!(":{}", f.dst_port);
-            let text = match &f.host {
-                Some(host) => format!("{}{port}", fit_host(host, columns.saturating_sub(port.len()))),
-                None => end(f.dst_ip, f.dst_port),
-            };
-            (text, t.plain())
+            (server(f, columns), t.plain())
         }),
     );
     columns
 }
 
-/// An address with its port, as they are written: `10.0.0.1:443`, `[2001:db8::1]:443`.
-fn end(ip: IpAddr, port: u16) -> String {
-    std::net::SocketAddr::new(ip, port).to_string()
+/// An address with its port, as they are written: `10.0.0.1:443`, `[2001:db8::1]:443`. Where that doesn't fit, the port
+/// does. What has no ports goes without.
+fn end(flow: &FlowRow, ip: IpAddr, port: u16, columns: usize) -> String {
+    if !has_ports(flow) {
+        return ip.to_string();
+    }
+    let whole = std::net::SocketAddr::new(ip, port).to_string();
+    match whole.rsplit_once(':') {
+        Some((ip, port)) if whole.len() > columns => {
+            let tail = if ip.ends_with(']') { format!("]:{port}") } else { format!(":{port}") };
+            format!("{}{tail}", fit(ip.trim_end_matches(']'), columns.saturating_sub(tail.len())))
+        }
+        _ => whole,
+    }
+}
+
+fn has_ports(flow: &FlowRow) -> bool {
+    matches!(flow.transport, "tcp" | "udp" | "udp-lite" | "sctp")
+}
+
+/// The server's name with its port, or else its address.
+fn server(flow: &FlowRow, columns: usize) -> String {
+    let Some(host) = &flow.host else { return end(flow, flow.dst_ip, flow.dst_port, columns) };
+    let port = format!(":{}", flow.dst_port);
+    // Some protocols' names have it already.
+    if !has_ports(flow) || host.ends_with(&port) {
+        return fit_host(host, columns);
+    }
+    format!("{}{port}", fit_host(host, columns.saturating_sub(port.len())))
 }
 
 /// How long ago, in at most seven columns.

@@ -33,7 +33,7 @@ fn lines(snapshot: &Snapshot, theme: Theme, width: usize) -> Vec<Line> {
     for loss in &snapshot.losses {
         let style = if loss.is_going_on() { theme.bad() } else { theme.warn() };
         let sign = if loss.is_going_on() { "! " } else { "* " };
-        let amount = format!("{} in the last minute, {} in all", short(loss.last_minute), short(loss.total));
+        let amount = format!("{} in a minute, {} in all", short(loss.last_minute), short(loss.total));
         lines.push(vec![(sign.into(), style), (left(&loss.what, 44), style), (amount, theme.plain())]);
         for line in wrap(&loss.advice, width.saturating_sub(4)) {
             lines.push(vec![(format!("    {line}"), theme.faint())]);

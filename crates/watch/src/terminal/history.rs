@@ -4,7 +4,10 @@ use super::app::App;
 use super::canvas::Canvas;
 use super::graph::{columns, condensed, nice};
 use crate::board::{MINUTES_MAX, SECONDS_MAX, Sample};
-use crate::units::{bits_per_s, duration_ns, short};
+use crate::units::{bits_per_s, short};
+
+/// What of a sample is shown.
+type Value<'a> = &'a dyn Fn(&Sample) -> u64;
 
 pub(crate) fn draw(app: &App, canvas: &mut Canvas<'_>) {
     let snapshot = &app.snapshot;
@@ -15,7 +18,7 @@ pub(crate) fn draw(app: &App, canvas: &mut Canvas<'_>) {
     };
     let (width, height) = (canvas.width() - 2, canvas.height());
     let each = height / 4;
-    let series: [(&str, &dyn Fn(&Sample) -> u64); 4] = [
+    let series: [(&str, Value<'_>); 4] = [
         ("Throughput", &|sample| sample.bytes.saturating_mul(8) / step_s),
         ("Packets", &|sample| sample.packets / step_s),
         ("New flows", &|sample| sample.flows_begun / step_s),
@@ -28,6 +31,7 @@ pub(crate) fn draw(app: &App, canvas: &mut Canvas<'_>) {
         // Drops are shown as they are: the mean of one in a quarter of an hour would be nothing.
         let is_drops = i == 3;
         let peak = values.iter().copied().max().unwrap_or(0);
+        let now = values.last().copied().unwrap_or(0);
         let (values, group) = condensed(&values, since_start, width, is_drops);
         let top = values.iter().copied().max().unwrap_or(0);
         let scale = nice(top.max(if i == 0 { 1000 } else { 1 }));
@@ -37,7 +41,6 @@ pub(crate) fn draw(app: &App, canvas: &mut Canvas<'_>) {
             _ => short(number),
         };
         let x = part.put(0, 0, title, theme.strong());
-        let now = values.last().copied().unwrap_or(0);
         let style = if is_drops && peak > 0 { theme.bad() } else { theme.faint() };
         part.put(x + 2, 0, &format!("now {}, peak {}", text(now), text(peak)), style);
         part.put_right(0, &format!("full height {}", text(scale)), theme.faint());
@@ -46,9 +49,12 @@ pub(crate) fn draw(app: &App, canvas: &mut Canvas<'_>) {
             part.put(0, y + 1, &row, style);
         }
         if i == 3 {
-            let seconds = |count: usize| duration_ns(count as i64 * step_s as i64 * 1_000_000_000);
-            let shown = (width * group).min(max);
-            let note = format!("{} ago to now, {} a column", seconds(shown), seconds(group));
+            let time = |count: usize| match (count as u64).saturating_mul(step_s) {
+                s @ ..120 => format!("{s} s"),
+                s @ 120..7200 => format!("{} min", s / 60),
+                s => format!("{} h", s / 3600),
+            };
+            let note = format!("{} ago to now, {} a column", time((width * group).min(max)), time(group));
             part.put(0, each.saturating_sub(1), &note, theme.faint());
         }
     }

@@ -66,7 +66,7 @@ use KeyCode::{BackTab, Char, Down, End, Enter, Esc, F, Home, Left, PageDown, Pag
 pub const KEYS: &[Line] = &[
     Line {
         keys: "1–6, Tab, Shift-Tab",
-        does: "the views: Now, Traffic, Flows, Risks, History, Health",
+        does: "the views, as they are named at the top",
         codes: &[
             (Char('1'), Command::View(0)),
             (Char('2'), Command::View(1)),
@@ -90,7 +90,7 @@ pub const KEYS: &[Line] = &[
     },
     Line {
         keys: "PgUp PgDn, Home End, g G",
-        does: "one screen up or down, to the first row, to the last",
+        does: "one screen up or down, the first row, the last",
         codes: &[
             (PageUp, Command::PageUp),
             (PageDown, Command::PageDown),
@@ -102,7 +102,7 @@ pub const KEYS: &[Line] = &[
     },
     Line {
         keys: "← →, h l",
-        does: "Traffic: what is counted; Flows: what they are sorted by",
+        does: "in Traffic: what is counted; in Flows: sorting",
         codes: &[
             (Left, Command::Left),
             (Right, Command::Right),
@@ -112,13 +112,13 @@ pub const KEYS: &[Line] = &[
     },
     Line {
         keys: "Enter",
-        does: "more: a flow's fields and evidence, the flows behind a name",
+        does: "one flow in full; in Traffic: the flows of a name",
         codes: &[(Enter, Command::Open)],
     },
     Line { keys: "Esc", does: "back; in Flows, no filter any more", codes: &[(Esc, Command::Back)] },
     Line {
         keys: "/",
-        does: "filter flows: tls && dst_port != 443 (Enter applies, Esc leaves it)",
+        does: "filter flows, such as: tls && dst_port != 443",
         codes: &[(Char('/'), Command::Filter)],
     },
     Line {
@@ -133,13 +133,13 @@ pub const KEYS: &[Line] = &[
     },
     Line {
         keys: "w",
-        does: "the window: 10 s, 1 min, 15 min; History: 15 min, a day",
+        does: "over 10 s, 1 min, 15 min; in History: or a day",
         codes: &[(Char('w'), Command::Window)],
     },
     Line { keys: "b", does: "measure by bytes, packets or flows", codes: &[(Char('b'), Command::Measure)] },
     Line {
         keys: "p, Space",
-        does: "pause: counting goes on, the display stands still",
+        does: "pause: the display stands still, counting goes on",
         codes: &[(Char('p'), Command::Pause), (Char(' '), Command::Pause)],
     },
     Line { keys: "?, F1", does: "this help", codes: &[(Char('?'), Command::Help), (F(1), Command::Help)] },

@@ -29,9 +29,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use crossterm::event;
+use crossterm::terminal::{BeginSynchronizedUpdate, EndSynchronizedUpdate};
+use crossterm::{event, execute};
 use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
+use rustix::event::{PollFd, PollFlags, Timespec};
 
 use crate::board::Board;
 use app::App;
@@ -67,7 +69,6 @@ fn show(board: &Board, stop: &AtomicBool) -> io::Result<()> {
     let guard = Guard::take()?;
     let theme = Theme::from_environment();
     let mut terminal = Terminal::new(CrosstermBackend::new(io::stdout()))?;
-    terminal.clear()?;
     let mut app = App::new();
     let mut seen_ticks = None;
     let mut drawn = Instant::now();
@@ -80,23 +81,41 @@ fn show(board: &Board, stop: &AtomicBool) -> io::Result<()> {
         if (is_changed && due(KEYS_MS)) || (is_news && due(NEWS_MS)) {
             app.columns = terminal.size()?.width.into();
             app.refresh(board);
+            // A terminal that knows this shows a frame when it is whole; the others pass over it.
+            execute!(io::stdout(), BeginSynchronizedUpdate)?;
             terminal.draw(|frame| {
                 if let Some(cursor) = screen::draw(&mut app, frame.buffer_mut(), theme) {
                     frame.set_cursor_position(cursor);
                 }
             })?;
+            execute!(io::stdout(), EndSynchronizedUpdate)?;
             (seen_ticks, drawn, is_changed) = (Some(ticks), Instant::now(), false);
         }
-        let wait = if is_changed { KEYS_MS } else { LOOK_MS };
-        if event::poll(Duration::from_millis(wait))? {
+        wait_for_keys(if is_changed { KEYS_MS } else { LOOK_MS })?;
+        // What is there already is drawn together.
+        while !app.is_over && event::poll(Duration::ZERO)? {
             is_changed |= app.event(&event::read()?, board);
-            // What else is there already is drawn together.
-            while !app.is_over && event::poll(Duration::ZERO)? {
-                is_changed |= app.event(&event::read()?, board);
-            }
         }
     }
     drop(terminal);
     drop(guard);
+    Ok(())
+}
+
+/// Waits for a key, a signal, or the end of the time. It is waited here and not in crossterm, which reads a terminal that
+/// has hung up again and again for ever.
+fn wait_for_keys(at_most_ms: u64) -> io::Result<()> {
+    let stdin = io::stdin();
+    let mut keys = [PollFd::new(&stdin, PollFlags::IN)];
+    let at_most = Timespec { tv_sec: 0, tv_nsec: at_most_ms as i64 * 1_000_000 };
+    match rustix::event::poll(&mut keys, Some(&at_most)) {
+        // Such as that the size has changed.
+        Ok(_) | Err(rustix::io::Errno::INTR) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let has_gone = PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL;
+    if keys.iter().any(|keys| keys.revents().intersects(has_gone)) {
+        return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the terminal has hung up"));
+    }
     Ok(())
 }

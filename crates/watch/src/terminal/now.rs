@@ -33,8 +33,9 @@ pub(crate) fn draw(app: &App, canvas: &mut Canvas<'_>) {
     let table_height = (height - y) / down;
     for (i, kind) in KINDS.into_iter().enumerate() {
         let (x, y) = (1 + i % across * (table_width + gap), y + i / across * table_height);
-        // A blank line between tables that stand on each other.
-        let mut part = canvas.part(x, y, table_width, table_height - usize::from(i / across + 1 < down));
+        // A blank line between tables that stand on each other, where there is room for one.
+        let blank = usize::from(table_height > 5 && i / across + 1 < down);
+        let mut part = canvas.part(x, y, table_width, table_height - blank);
         table::small(&mut part, kind, tops.of(kind), tops.covered_s);
     }
 }

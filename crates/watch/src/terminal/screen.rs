@@ -95,7 +95,10 @@ fn head(app: &App, canvas: &mut Canvas<'_>) {
     let (state, style) = state(app, theme);
     let room = canvas.width().saturating_sub(x + state.len() + 4);
     let names: Vec<_> = snapshot.gauges.interfaces.iter().map(|i| i.name.as_str()).collect();
-    canvas.part(x + 3, 1, room, 1).put(0, 0, &names.join(" "), theme.faint());
+    // Cut to nothing they would say nothing.
+    if room >= 8 {
+        canvas.part(x + 3, 1, room, 1).put(0, 0, &names.join(" "), theme.faint());
+    }
     canvas.put_right(1, &state, style);
 }
 
@@ -136,20 +139,12 @@ fn foot(app: &App, canvas: &mut Canvas<'_>) {
         match app.view {
             View::Now => vec!["/ filter flows", &window, &by, "p pause", "? help"],
             View::Traffic => vec!["←→ kind", "Enter its flows", &window, &by, "p pause", "? help"],
-            View::Flows => vec![
-                "/ filter",
-                "Enter detail",
-                "s sort",
-                "S reverse",
-                "o open or ended",
-                "p pause",
-                "? help",
-            ],
+            View::Flows => vec!["/ filter", "Enter detail", "s S sort", "o open/ended", "p pause", "? help"],
             View::Risks => vec!["Enter its flow", &window, "p pause", "? help"],
             View::History => vec![span, "p pause", "? help"],
             View::Health => vec!["↑↓ scroll", "p pause", "? help"],
         }
     };
     let y = canvas.height() - 1;
-    canvas.put(1, y, &format!("q quit   {}", hints.join("   ")), theme.faint());
+    canvas.put(1, y, &format!("q quit  {}", hints.join("  ")), theme.faint());
 }

@@ -18,7 +18,7 @@ pub(crate) fn draw(app: &mut App, canvas: &mut Canvas<'_>) {
     }
     let tops = &app.snapshot.tops;
     let top = tops.of(app.kind);
-    canvas.put_right(0, &format!("last {}, by {} ", app.window.name(), app.by.name()), theme.faint());
+    canvas.put_right(1, &format!("last {}, by {} ", app.window.name(), app.by.name()), theme.faint());
 
     let bar_width = if width >= 110 { width / 5 } else { 0 };
     let numbers = VALUE + 10 + 9 + 9 + SHARE;
