@@ -75,7 +75,11 @@ fn status(app: &App) -> Response<Body> {
 }
 
 fn no_live() -> Response<Body> {
-    error(StatusCode::NOT_FOUND, "live", "no interface is watched; start the dashboard with --live and its name")
+    error(
+        StatusCode::NOT_FOUND,
+        "live",
+        "no interface is watched; start the dashboard with --live and its name",
+    )
 }
 
 async fn now(app: &App) -> Response<Body> {
@@ -162,9 +166,7 @@ async fn series(app: &App, asked: &Asked, report: &'static Report) -> Result<Res
         let body = csv::write(&columns, (0..steps.rest.len()).map(row));
         return Ok(file(&format!("{}-over-time", report.name), body));
     }
-    let line = |name: Option<&str>, values: &[f64]| {
-        json!({ "name": name, "values": values.iter().map(|value| whole(*value)).collect::<Vec<_>>() })
-    };
+    let line = |name: Option<&str>, values: &[f64]| json!({ "name": name, "values": values.iter().map(|value| whole(*value)).collect::<Vec<_>>() });
     let mut lines: Vec<Value> = steps.named.iter().map(|(name, values)| line(Some(name), values)).collect();
     lines.push(line(None, &steps.rest));
     let mut body = about(&scope);

@@ -80,7 +80,12 @@ impl App {
         let no_random = || ServeError::Start(std::io::Error::other("the system gives no random numbers"));
         let mut options = options.clone();
         options.listen.set_port(port);
-        let own = ["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned(), options.listen.ip().to_string()];
+        let own = [
+            "localhost".to_owned(),
+            "127.0.0.1".to_owned(),
+            "::1".to_owned(),
+            options.listen.ip().to_string(),
+        ];
         let is_guarded = options.passwords.is_some();
         let names = match options.names.is_empty() {
             false => options.names.iter().map(|name| name.to_ascii_lowercase()).collect(),
@@ -121,7 +126,8 @@ impl App {
 
     /// Asks the store, on threads of its own.
     pub(crate) async fn ask(&self, mut question: Question) -> Result<Answer, AskError> {
-        let ask = self.ask.clone().ok_or_else(|| AskError::Store("no store of records was named".to_owned()))?;
+        let ask =
+            self.ask.clone().ok_or_else(|| AskError::Store("no store of records was named".to_owned()))?;
         let time = question.limits.time.min(self.options.question_time);
         question.limits.time = time;
         let place = tokio::time::timeout(Duration::from_secs(20), self.questions.acquire()).await;
@@ -132,7 +138,9 @@ impl App {
         let _end = EndWith(task.abort_handle());
         match tokio::time::timeout(time, task).await {
             Err(_) => Err(AskError::Slow(time.as_secs())),
-            Ok(Err(_)) => Err(AskError::Store("the engine has failed at this question; see the program's log".to_owned())),
+            Ok(Err(_)) => Err(AskError::Store(
+                "the engine has failed at this question; see the program's log".to_owned(),
+            )),
             Ok(Ok(answer)) => answer.map(|mut answer| {
                 answer.truncated |= answer.rows.len() > rows_max;
                 answer.rows.truncate(rows_max);
@@ -168,7 +176,12 @@ impl App {
         self.options.is_tls() || (matches!(self.options.transport, Transport::BehindProxy) && proxied())
     }
 
-    async fn route(self: Arc<Self>, request: Request<Incoming>, peer: IpAddr, is_tls: bool) -> Response<Body> {
+    async fn route(
+        self: Arc<Self>,
+        request: Request<Incoming>,
+        peer: IpAddr,
+        is_tls: bool,
+    ) -> Response<Body> {
         let (parts, body) = request.into_parts();
         let plain = |status, text: &'static str| response::answer(status, response::TEXT, text);
         let host = request::host(&parts.headers);
@@ -257,7 +270,8 @@ impl App {
 
     /// What forms do: log in and out, choose a language and colours.
     async fn posted(&self, asked: &Asked, path: &[&str], form: &Vec<(String, String)>) -> Response<Body> {
-        let get = |name: &str| form.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value.as_str());
+        let get =
+            |name: &str| form.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value.as_str());
         let Some(visit) = self.visit(asked) else {
             return response::answer(StatusCode::SERVICE_UNAVAILABLE, response::TEXT, "No random numbers.\n");
         };
@@ -298,7 +312,12 @@ impl App {
         origin.is_empty() || origin == format!("{scheme}://{}", asked.header(&header::HOST))
     }
 
-    async fn log_in(&self, asked: &Asked, visit: &Visit, [user, password, next]: [&str; 3]) -> Response<Body> {
+    async fn log_in(
+        &self,
+        asked: &Asked,
+        visit: &Visit,
+        [user, password, next]: [&str; 3],
+    ) -> Response<Body> {
         if let Err(wait) = self.attempts.begin(asked.peer, user, Instant::now()) {
             let failed = pages::login::Failed::Wait(wait.as_secs() + 1);
             return pages::login::page(self, asked, visit, Some(failed));
@@ -371,7 +390,9 @@ mod tests {
     #[test]
     fn nobody_is_led_elsewhere() {
         assert_eq!(local("/hosts?range=7d"), "/hosts?range=7d");
-        for elsewhere in ["", "hosts", "//example.org", "https://example.org", "/\\example.org", "/a\r\nb", "/\t/x"] {
+        for elsewhere in
+            ["", "hosts", "//example.org", "https://example.org", "/\\example.org", "/a\r\nb", "/\t/x"]
+        {
             assert_eq!(local(elsewhere), "/", "{elsewhere}");
         }
     }

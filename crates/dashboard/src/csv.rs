@@ -38,7 +38,10 @@ mod tests {
 
     #[test]
     fn formulas_are_text() {
-        let rows = vec![vec![json!("=1+1"), json!(-5), json!(null)], vec![json!("a,\"b\"\n"), json!(1.5), json!(["x"])]];
+        let rows = vec![
+            vec![json!("=1+1"), json!(-5), json!(null)],
+            vec![json!("a,\"b\"\n"), json!(1.5), json!(["x"])],
+        ];
         assert_eq!(
             write(&["name", "n", "x"], rows.into_iter()),
             "name,n,x\r\n'=1+1,-5,\r\n\"a,\"\"b\"\"\\u{a}\",1.5,\"[\"\"x\"\"]\"\r\n"

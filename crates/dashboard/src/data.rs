@@ -65,7 +65,8 @@ pub(crate) async fn steps(
     let answer = app.ask(report.series(scope, &names)).await?;
     let (first, last) = scope.range.steps();
     let length = usize::try_from(last - first + 1).unwrap_or(1);
-    let places: BTreeMap<&str, usize> = names.iter().enumerate().map(|(i, name)| (name.as_str(), i)).collect();
+    let places: BTreeMap<&str, usize> =
+        names.iter().enumerate().map(|(i, name)| (name.as_str(), i)).collect();
     let mut found = vec![vec![0.0; length]; names.len()];
     let mut rest = vec![0.0; length];
     for row in &answer.rows {

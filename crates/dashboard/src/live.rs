@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use daylight_watch::Board;
-use daylight_watch::board::{Budget, FlowDetail, Interface, Kind, Loss, Query, Rates, RiskRow, Snapshot, TopRow};
+use daylight_watch::board::{
+    Budget, FlowDetail, Interface, Kind, Loss, Query, Rates, RiskRow, Snapshot, TopRow,
+};
 use futures_util::{Stream, stream};
 use hyper::body::Bytes;
 use serde::Serialize;
@@ -131,7 +133,12 @@ impl Live {
     pub(crate) fn start(board: Arc<Board>) -> Self {
         let (looks, _) = watch::channel(None);
         let over = Arc::new(AtomicBool::new(false));
-        let live = Self { board: Arc::clone(&board), looks: looks.clone(), latest: Mutex::default(), over: Arc::clone(&over) };
+        let live = Self {
+            board: Arc::clone(&board),
+            looks: looks.clone(),
+            latest: Mutex::default(),
+            over: Arc::clone(&over),
+        };
         let look = move || {
             let mut ticks = 0;
             while !over.load(Ordering::Relaxed) {
@@ -183,7 +190,10 @@ impl Live {
     }
 
     /// Events for a viewer, for as long as it may look on.
-    pub(crate) fn events(&self, may_go_on: impl Fn() -> bool + Send + 'static) -> impl Stream<Item = Bytes> + Send + 'static {
+    pub(crate) fn events(
+        &self,
+        may_go_on: impl Fn() -> bool + Send + 'static,
+    ) -> impl Stream<Item = Bytes> + Send + 'static {
         let over = Arc::clone(&self.over);
         let first = Bytes::from_static(b"retry: 3000\n\n");
         stream::unfold((self.looks.subscribe(), Some(first)), move |(mut looks, first)| {

@@ -47,7 +47,8 @@ impl Locale {
         for part in header.split(',').take(20) {
             let mut pieces = part.split(';');
             let tag = pieces.next().unwrap_or_default().trim().to_ascii_lowercase();
-            let quality = pieces.find_map(|piece| piece.trim().strip_prefix("q=")?.parse().ok()).unwrap_or(1.0);
+            let quality =
+                pieces.find_map(|piece| piece.trim().strip_prefix("q=")?.parse().ok()).unwrap_or(1.0);
             let primary = tag.split('-').next().unwrap_or_default();
             if let Some(locale) = Self::named(primary)
                 && quality > 0.0

@@ -80,7 +80,9 @@ impl Networks {
     fn find(&self, address: IpAddr) -> Network {
         let mut found = Network::default();
         for file in &self.files {
-            let Ok(Some(entry)) = file.lookup(address).and_then(|at| at.decode::<Entry<'_>>()) else { continue };
+            let Ok(Some(entry)) = file.lookup(address).and_then(|at| at.decode::<Entry<'_>>()) else {
+                continue;
+            };
             let number = entry.autonomous_system_number.map(|number| format!("AS{number}"));
             if let Some(network) = number.or_else(|| entry.asn.map(str::to_owned)) {
                 found.network = network;

@@ -42,12 +42,24 @@ fn scope() -> Vec<Value> {
     let presets: Vec<&str> = PRESETS.iter().map(|(name, _)| *name).collect();
     let mut all = vec![
         parameter("range", "The last so much time; a day if nothing is said", &json!({ "enum": presets })),
-        parameter("from", "Flows that ended then or later, instead of range (RFC 3339)", &json!({ "type": "string" })),
-        parameter("to", "Flows that ended before then; now if nothing is said (RFC 3339)", &json!({ "type": "string" })),
+        parameter(
+            "from",
+            "Flows that ended then or later, instead of range (RFC 3339)",
+            &json!({ "type": "string" }),
+        ),
+        parameter(
+            "to",
+            "Flows that ended before then; now if nothing is said (RFC 3339)",
+            &json!({ "type": "string" }),
+        ),
         parameter("search", "A part of the name in the first column", &json!({ "type": "string" })),
     ];
     all.extend(Subject::ALL.map(|subject| {
-        parameter(subject.name(), &format!("Only flows with this {}", subject.name()), &json!({ "type": "string" }))
+        parameter(
+            subject.name(),
+            &format!("Only flows with this {}", subject.name()),
+            &json!({ "type": "string" }),
+        )
     }));
     all
 }
@@ -57,7 +69,11 @@ fn paging(report: &Report) -> Vec<Value> {
     vec![
         parameter("sort", "The column that rows are sorted by", &json!({ "enum": keys })),
         parameter("direction", "The largest first, or the smallest", &json!({ "enum": ["asc", "desc"] })),
-        parameter("rows", "How many rows", &json!({ "type": "integer", "minimum": 1, "maximum": crate::api::ROWS_MAX })),
+        parameter(
+            "rows",
+            "How many rows",
+            &json!({ "type": "integer", "minimum": 1, "maximum": crate::api::ROWS_MAX }),
+        ),
         parameter("offset", "How many rows are passed over", &json!({ "type": "integer", "minimum": 0 })),
         format(),
     ]
@@ -72,9 +88,7 @@ fn operation(id: &str, summary: &str, parameters: &[Value], schema: &Value, is_c
     if is_csv {
         content["text/csv"] = json!({ "schema": { "type": "string" } });
     }
-    let error = |description: &str| {
-        json!({ "description": description, "content": { "application/json": { "schema": { "$ref": "#/components/schemas/Error" } } } })
-    };
+    let error = |description: &str| json!({ "description": description, "content": { "application/json": { "schema": { "$ref": "#/components/schemas/Error" } } } });
     json!({ "get": {
         "operationId": id,
         "summary": summary,
@@ -126,12 +140,15 @@ fn table(report: &Report) -> Value {
 }
 
 fn series(report: &Report) -> Value {
-    let line = object(json!({ "name": { "type": ["string", "null"] }, "values": list(&json!({ "type": "number" })) }));
+    let line = object(
+        json!({ "name": { "type": ["string", "null"] }, "values": list(&json!({ "type": "number" })) }),
+    );
     let schema = object(json!({
         "from": time(), "to": time(), "step_s": { "type": "integer" }, "times": list(&time()), "series": list(&line)
     }));
     let parameters: Vec<Value> = scope().into_iter().chain(paging(report)).collect();
-    let summary = format!("The first rows of {} over time; the series without a name is all others", report.name);
+    let summary =
+        format!("The first rows of {} over time; the series without a name is all others", report.name);
     operation(&format!("{}-series", report.name), &summary, &parameters, &schema, true)
 }
 
@@ -174,8 +191,18 @@ fn others() -> Vec<(&'static str, Value)> {
                      "schema": text });
     let sql = json!({ "name": "q", "in": "query", "required": true,
                       "description": "SQL; a value for $name in it is the parameter p.name", "schema": text });
-    let rows = parameter("rows", "How many rows", &json!({ "type": "integer", "minimum": 1, "maximum": crate::api::ROWS_MAX }));
-    let mut live = operation("live", "The same as /now, once a second, as server-sent events named now", &[], &text, false);
+    let rows = parameter(
+        "rows",
+        "How many rows",
+        &json!({ "type": "integer", "minimum": 1, "maximum": crate::api::ROWS_MAX }),
+    );
+    let mut live = operation(
+        "live",
+        "The same as /now, once a second, as server-sent events named now",
+        &[],
+        &text,
+        false,
+    );
     live["get"]["responses"]["200"]["content"] = json!({ "text/event-stream": { "schema": text } });
     vec![
         ("/openapi.json", operation("openapi", "This document", &[], &json!({ "type": "object" }), false)),
@@ -183,8 +210,26 @@ fn others() -> Vec<(&'static str, Value)> {
         ("/now", operation("now", "What the network does now", &[], &reference("Now"), false)),
         ("/live", live),
         ("/totals", operation("totals", "Sums over a time", &scope(), &totals, false)),
-        ("/networks", operation("networks", "Networks of servers", &[scope(), vec![format()]].concat(), &networks, true)),
-        ("/questions", operation("questions", "Questions that have a name", &[], &object(json!({ "questions": list(&question) })), false)),
+        (
+            "/networks",
+            operation(
+                "networks",
+                "Networks of servers",
+                &[scope(), vec![format()]].concat(),
+                &networks,
+                true,
+            ),
+        ),
+        (
+            "/questions",
+            operation(
+                "questions",
+                "Questions that have a name",
+                &[],
+                &object(json!({ "questions": list(&question) })),
+                false,
+            ),
+        ),
         ("/query", operation("query", "A question in SQL", &[sql, rows, format()], &answer, true)),
         ("/flow", operation("flow", "One flow, from the store and from the board", &[id], &flow, false)),
     ]

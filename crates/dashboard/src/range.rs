@@ -19,9 +19,8 @@ pub(crate) const PRESETS: [(&str, i64); 7] = [
 ];
 const DEFAULT: usize = 3;
 /// Steps of charts, in seconds; each divides the next unit of time, so that ticks fall on round times.
-const STEPS: [i64; 14] = [
-    10, 30, 60, 300, 600, 900, 1800, 3600, 10_800, 21_600, 43_200, 86_400, 604_800, 2_592_000,
-];
+const STEPS: [i64; 14] =
+    [10, 30, 60, 300, 600, 900, 1800, 3600, 10_800, 21_600, 43_200, 86_400, 604_800, 2_592_000];
 /// About so many points are on a chart.
 const POINTS: i64 = 96;
 /// Nobody has records of before 1990, or needs more than a century.
@@ -130,7 +129,10 @@ mod tests {
             let get = |name: &str| {
                 url::form_urlencoded::parse(query.as_bytes()).find(|(key, _)| key == name).map(|(_, v)| v)
             };
-            assert_eq!(Range::of(get("range").as_deref(), get("from").as_deref(), get("to").as_deref(), NOW), range);
+            assert_eq!(
+                Range::of(get("range").as_deref(), get("from").as_deref(), get("to").as_deref(), NOW),
+                range
+            );
         }
     }
 

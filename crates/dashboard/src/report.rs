@@ -170,7 +170,11 @@ pub(crate) static REPORTS: [Report; 11] = [
         columns: &[
             link("application", "application", Subject::Application),
             wide(link("category", "category", Subject::Category)),
-            FLOWS, CLIENTS, UP, DOWN, BYTES,
+            FLOWS,
+            CLIENTS,
+            UP,
+            DOWN,
+            BYTES,
         ],
         group: "application, category",
         series: 0,
@@ -181,7 +185,11 @@ pub(crate) static REPORTS: [Report; 11] = [
         columns: &[
             link("host", HOST, Subject::Host),
             wide(link("application", "min(application)", Subject::Application)),
-            FLOWS, CLIENTS, UP, DOWN, BYTES,
+            FLOWS,
+            CLIENTS,
+            UP,
+            DOWN,
+            BYTES,
         ],
         group: HOST,
         ..BASE
@@ -193,7 +201,9 @@ pub(crate) static REPORTS: [Report; 11] = [
             FLOWS,
             wide(column("servers", "count(DISTINCT dst_ip)", Kind::Count)),
             wide(column("risky_flows", "count(risk_severity)", Kind::Count)),
-            UP, DOWN, BYTES,
+            UP,
+            DOWN,
+            BYTES,
         ],
         group: "src_ip",
         ..BASE
@@ -204,7 +214,10 @@ pub(crate) static REPORTS: [Report; 11] = [
             link("client", "src_ip", Subject::Client),
             link("server", "dst_ip", Subject::Server),
             wide(link("host", "min(coalesce(hostname, resolved_name))", Subject::Host)),
-            wide(FLOWS), UP, DOWN, BYTES,
+            wide(FLOWS),
+            UP,
+            DOWN,
+            BYTES,
         ],
         group: "src_ip, dst_ip",
         ..BASE
@@ -214,7 +227,11 @@ pub(crate) static REPORTS: [Report; 11] = [
         columns: &[
             link("protocol", "protocol", Subject::Protocol),
             wide(column("transport", "min(transport)", Kind::Text)),
-            FLOWS, CLIENTS, UP, DOWN, BYTES,
+            FLOWS,
+            CLIENTS,
+            UP,
+            DOWN,
+            BYTES,
         ],
         group: "protocol",
         ..BASE
@@ -294,7 +311,8 @@ pub(crate) static REPORTS: [Report; 11] = [
         name: "fingerprints",
         columns: &[
             link("fingerprint", "coalesce(ja4, ja3)", Subject::Fingerprint),
-            FLOWS, CLIENTS,
+            FLOWS,
+            CLIENTS,
             wide(column("hosts", "count(DISTINCT hostname)", Kind::Count)),
             wide(link("host", "min(hostname)", Subject::Host)),
             wide(column("user_agent", "min(user_agent)", Kind::Text)),
@@ -311,7 +329,11 @@ pub(crate) static REPORTS: [Report; 11] = [
         columns: &[
             link("server", "dst_ip", Subject::Server),
             wide(link("host", "min(coalesce(hostname, resolved_name))", Subject::Host)),
-            FLOWS, CLIENTS, UP, DOWN, BYTES,
+            FLOWS,
+            CLIENTS,
+            UP,
+            DOWN,
+            BYTES,
         ],
         group: "dst_ip",
         ..BASE
@@ -391,7 +413,9 @@ impl Report {
             Source::Flows => "flows".to_owned(),
             Source::Risks => {
                 let within = conditions.remove(0);
-                format!("(SELECT *, unnest(risks) AS found FROM flows WHERE risks IS NOT NULL AND {within}) AS f")
+                format!(
+                    "(SELECT *, unnest(risks) AS found FROM flows WHERE risks IS NOT NULL AND {within}) AS f"
+                )
             }
         };
         conditions.extend((!self.condition.is_empty()).then(|| self.condition.to_owned()));

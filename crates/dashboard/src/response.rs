@@ -34,7 +34,11 @@ pub(crate) const CSV: &str = "text/csv; charset=utf-8; header=present";
 pub(crate) const TEXT: &str = "text/plain; charset=utf-8";
 
 /// An answer that is kept by nobody: it tells what the network does.
-pub(crate) fn answer(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Response<Body> {
+pub(crate) fn answer(
+    status: StatusCode,
+    content_type: &'static str,
+    body: impl Into<Bytes>,
+) -> Response<Body> {
     let mut response = Response::new(Full::new(body.into()).boxed_unsync());
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));

@@ -92,7 +92,11 @@ impl Dashboard {
     ///
     /// # Errors
     /// If the system gives no threads, timers or random numbers.
-    pub fn run(self, stop: &AtomicBool, tell: impl Fn(&str) + Send + Sync + 'static) -> Result<(), ServeError> {
+    pub fn run(
+        self,
+        stop: &AtomicBool,
+        tell: impl Fn(&str) + Send + Sync + 'static,
+    ) -> Result<(), ServeError> {
         let serving = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .max_blocking_threads(8)
@@ -220,7 +224,8 @@ impl Gate {
             Self::Open => Some(Box::pin(stream)),
             Self::Tls(acceptor) => Some(Box::pin(acceptor.accept(stream).await.ok()?)),
             Self::Acme { challenge, visitors } => {
-                let hello = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), stream).await.ok()?;
+                let hello =
+                    LazyConfigAcceptor::new(rustls::server::Acceptor::default(), stream).await.ok()?;
                 if rustls_acme::is_tls_alpn_challenge(&hello.client_hello()) {
                     // The handshake is all that the authority wants.
                     let _ = hello.into_stream(Arc::clone(challenge)).await;
@@ -244,10 +249,13 @@ fn of_files(certificate: &Path, key: &Path) -> Result<Arc<ServerConfig>, ServeEr
         .and_then(Iterator::collect)
         .map_err(|cause| wrong(certificate, format!("no certificate can be read: {cause}")))?;
     if chain.is_empty() {
-        return Err(wrong(certificate, "it has no certificate; it must begin with this server's own (PEM)".to_owned()));
+        return Err(wrong(
+            certificate,
+            "it has no certificate; it must begin with this server's own (PEM)".to_owned(),
+        ));
     }
-    let secret =
-        PrivateKeyDer::from_pem_file(key).map_err(|cause| wrong(key, format!("no key can be read: {cause}")))?;
+    let secret = PrivateKeyDer::from_pem_file(key)
+        .map_err(|cause| wrong(key, format!("no key can be read: {cause}")))?;
     let mut config = config()?
         .with_no_client_auth()
         .with_single_cert(chain, secret)

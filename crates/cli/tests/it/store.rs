@@ -29,7 +29,14 @@ fn query(store: &Path) -> Command {
 }
 
 fn filled(store: &Path, more: &[&str]) -> Output {
-    let output = daylight().arg("inspect").arg(tour()).arg("--store").arg(store).args(more).output().expect("daylight");
+    let output = daylight()
+        .arg("inspect")
+        .arg(tour())
+        .arg("--store")
+        .arg(store)
+        .args(more)
+        .output()
+        .expect("daylight");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     output
 }
@@ -48,14 +55,18 @@ fn captures_into_a_store() {
     let count = |store: &Path| ok(query(store).args(["SELECT count(*) FROM flows", "-f", "csv"]));
     assert_eq!(count(&store).lines().nth(1), Some(&*flows.to_string()));
     assert_eq!(count(&open), count(&store));
-    let addresses = |store: &Path| ok(query(store).args(["SELECT DISTINCT src_ip FROM flows ORDER BY 1", "-f", "csv"]));
+    let addresses =
+        |store: &Path| ok(query(store).args(["SELECT DISTINCT src_ip FROM flows ORDER BY 1", "-f", "csv"]));
     let clients = addresses(&open);
     for client in clients.lines().skip(1) {
         assert!(jsonl.contains(&format!("\"src_ip\":\"{client}\"")), "{client}");
         assert!(!addresses(&store).lines().any(|line| line == client), "{client}");
     }
     assert_eq!(clients.lines().count(), addresses(&store).lines().count());
-    assert_eq!(ok(query(&store).args(["SELECT DISTINCT sensor FROM flows", "-f", "csv"])), "sensor\r\nedge\r\n");
+    assert_eq!(
+        ok(query(&store).args(["SELECT DISTINCT sensor FROM flows", "-f", "csv"])),
+        "sensor\r\nedge\r\n"
+    );
     // The keys lie beside the store, for their owner only; with addresses, there are none.
     let key = folder.path().join("flows.key");
     assert_eq!(fs::metadata(&key).expect("the keys").permissions().mode() & 0o777, 0o600);
@@ -145,7 +156,11 @@ fn answers_in_every_form() {
         store.display()
     );
     let output = Command::new("sh").args(["-c", &command]).output().expect("sh");
-    assert!(output.status.success() && output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success() && output.stderr.is_empty(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
 }
 
 #[test]
@@ -153,7 +168,8 @@ fn looking_after_a_store() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = folder.path().join("flows");
     (0..3).for_each(|_| drop(filled(&store, &["-q"])));
-    let count = || ok(query(&store).args(["SELECT count(*), count(DISTINCT record_id) FROM flows", "-f", "csv"]));
+    let count =
+        || ok(query(&store).args(["SELECT count(*), count(DISTINCT record_id) FROM flows", "-f", "csv"]));
     let before = count();
     let keeper = |arguments: &[&str]| ok(daylight().arg("store").args(arguments).arg(&store));
     let status = keeper(&["status"]);
@@ -174,7 +190,8 @@ fn looking_after_a_store() {
     // A file that is none is told of, and the rest goes on.
     filled(&store, &["-q"]);
     filled(&store, &["-q"]);
-    let day = fs::read_dir(&store).expect("the store").flatten().find(|e| e.file_name() != ".lock").expect("a day");
+    let day =
+        fs::read_dir(&store).expect("the store").flatten().find(|e| e.file_name() != ".lock").expect("a day");
     let hour = fs::read_dir(day.path()).expect("the day").flatten().next().expect("an hour");
     fs::write(hour.path().join("x.parquet"), "no").expect("a file");
     let error = failed(daylight().args(["store", "compact"]).arg(&store), 3);
@@ -190,7 +207,8 @@ fn ctrl_c_ends_a_query() {
     let store = folder.path().join("flows");
     filled(&store, &["-q"]);
     let sql = "SELECT count(*) FROM generate_series(1, 1000000) a, generate_series(1, 1000000) b WHERE a.value < b.value";
-    let child = query(&store).arg(sql).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("daylight");
+    let child =
+        query(&store).arg(sql).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("daylight");
     std::thread::sleep(Duration::from_secs(4));
     let pid = rustix::process::Pid::from_child(&child);
     rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("a signal");
@@ -206,20 +224,27 @@ fn a_store_that_can_only_be_read() {
     let store = folder.path().join("flows");
     filled(&store, &["-q"]);
     let command = |daylight: &str| {
-        format!("mount --bind {0} {0} && mount -o remount,bind,ro {0} && exec {1} {daylight}", store.display(), env!("CARGO_BIN_EXE_daylight"))
+        format!(
+            "mount --bind {0} {0} && mount -o remount,bind,ro {0} && exec {1} {daylight}",
+            store.display(),
+            env!("CARGO_BIN_EXE_daylight")
+        )
     };
     let run = |arguments: &str| {
         Command::new("unshare").args(["-m", "sh", "-c", &command(arguments)]).output().expect("unshare")
     };
     if !run("--version").status.success() {
-        eprintln!("a_store_that_can_only_be_read: skipped: it needs root, and the packages mount and util-linux");
+        eprintln!(
+            "a_store_that_can_only_be_read: skipped: it needs root, and the packages mount and util-linux"
+        );
         return;
     }
     let at = store.display();
     let output = run(&format!("query --store {at} sensors"));
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert!(String::from_utf8_lossy(&output.stdout).contains("main"));
-    for arguments in [format!("inspect -q {} --store {at}", tour().display()), format!("store compact {at}")] {
+    for arguments in [format!("inspect -q {} --store {at}", tour().display()), format!("store compact {at}")]
+    {
         let output = run(&arguments);
         assert_eq!(output.status.code(), Some(1));
         assert!(String::from_utf8_lossy(&output.stderr).contains("Read-only file system"), "{arguments}");

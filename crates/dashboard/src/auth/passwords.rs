@@ -17,7 +17,8 @@ pub(crate) const PASSWORD_LEN_MAX: usize = 1024;
 /// The largest file.
 const FILE_LEN_MAX: u64 = 1 << 20;
 /// A hash that no password has, of the same cost as others: who asks for a user that there is none of waits as long.
-const NOBODY: &str = "$argon2id$v=19$m=19456,t=2,p=1$bm9ib2R5IGhhcyB0aGlz$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+const NOBODY: &str =
+    "$argon2id$v=19$m=19456,t=2,p=1$bm9ib2R5IGhhcyB0aGlz$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
 /// What is wrong with passwords, or their file.
 #[derive(Debug, thiserror::Error)]
@@ -140,7 +141,9 @@ pub fn set_password(path: &Path, user: &str, password: &str) -> Result<(), Passw
     }
     let mut all = match Passwords::read_any(path) {
         Ok(all) => all,
-        Err(PasswordError::File { cause, .. }) if cause.kind() == io::ErrorKind::NotFound => Passwords::default(),
+        Err(PasswordError::File { cause, .. }) if cause.kind() == io::ErrorKind::NotFound => {
+            Passwords::default()
+        }
         Err(error) => return Err(error),
     };
     let mut salt = [0; 16];

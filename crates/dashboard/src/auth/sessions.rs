@@ -97,7 +97,9 @@ mod tests {
         }
         assert!(sessions.of(&secret, start + 60 * MINUTE).is_none(), "in any case");
         let secret = sessions.begin("anna", start).unwrap();
-        assert!(sessions.is_open(&secret, start + 9 * MINUTE) && !sessions.is_open(&secret, start + 10 * MINUTE));
+        assert!(
+            sessions.is_open(&secret, start + 9 * MINUTE) && !sessions.is_open(&secret, start + 10 * MINUTE)
+        );
         assert!(sessions.of(&secret, start + 10 * MINUTE).is_none(), "idle");
         let secret = sessions.begin("anna", start).unwrap();
         sessions.end(&secret);

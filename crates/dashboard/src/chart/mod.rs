@@ -56,7 +56,8 @@ fn marks(most: f64) -> Vec<f64> {
     }
     let rough = most / 4.0;
     let power = 10f64.powf(rough.log10().floor());
-    let step = [1.0, 2.0, 5.0, 10.0].into_iter().map(|n| n * power).find(|step| *step >= rough).unwrap_or(most);
+    let step =
+        [1.0, 2.0, 5.0, 10.0].into_iter().map(|n| n * power).find(|step| *step >= rough).unwrap_or(most);
     let count = (most / step).ceil() as u32;
     (1..=count.min(10)).map(|i| step * f64::from(i)).collect()
 }

@@ -110,8 +110,11 @@ fn areas(series: &[Series], steps: usize, top: f64) -> Vec<String> {
     let x = |i: usize| short(i as f64 / steps.saturating_sub(1).max(1) as f64 * WIDTH);
     let y = |value: f64| short(HEIGHT - value / top * HEIGHT);
     let area = |one: &Series| {
-        let above: Vec<f64> =
-            below.iter().enumerate().map(|(i, base)| base + one.values.get(i).copied().unwrap_or_default()).collect();
+        let above: Vec<f64> = below
+            .iter()
+            .enumerate()
+            .map(|(i, base)| base + one.values.get(i).copied().unwrap_or_default())
+            .collect();
         let mut path = String::new();
         for (i, value) in above.iter().enumerate() {
             let _ = write!(path, "{}{} {}", if i == 0 { "M" } else { "L" }, x(i), y(*value));

@@ -103,7 +103,8 @@ fn squarify(values: &[f64]) -> Vec<Area> {
 fn worst(row: Option<&[f64]>, side: f64) -> f64 {
     let row = row.unwrap_or_default();
     let sum: f64 = row.iter().sum();
-    let (most, least) = row.iter().fold((0.0f64, f64::MAX), |(most, least), size| (most.max(*size), least.min(*size)));
+    let (most, least) =
+        row.iter().fold((0.0f64, f64::MAX), |(most, least), size| (most.max(*size), least.min(*size)));
     (side * side * most / (sum * sum)).max(sum * sum / (side * side * least))
 }
 

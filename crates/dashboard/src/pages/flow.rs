@@ -54,13 +54,23 @@ pub(super) async fn page(context: Context<'_>) -> Response<Body> {
 /// What a record's columns are grouped by, as headings, and what tells them apart.
 fn group(name: &str) -> &'static str {
     match name {
-        "uid" | "record_id" | "community_id" | "capture" | "sensor" | "address_key" | "day" | "hour" => "fields-identity",
+        "uid" | "record_id" | "community_id" | "capture" | "sensor" | "address_key" | "day" | "hour" => {
+            "fields-identity"
+        }
         "start" | "end" | "duration_s" => "fields-time",
-        _ if name.contains("packets") || name.contains("bytes") || name.contains("size") || name.contains("gap") => {
+        _ if name.contains("packets")
+            || name.contains("bytes")
+            || name.contains("size")
+            || name.contains("gap") =>
+        {
             "fields-amount"
         }
-        "state" | "end_reason" | "history" | "retransmitted" | "out_of_order" | "first_payload_entropy" => "fields-amount",
-        "transport" | "ip_protocol" | "src_ip" | "src_port" | "dst_ip" | "dst_port" | "vlan" | "tunnel" => "fields-ends",
+        "state" | "end_reason" | "history" | "retransmitted" | "out_of_order" | "first_payload_entropy" => {
+            "fields-amount"
+        }
+        "transport" | "ip_protocol" | "src_ip" | "src_port" | "dst_ip" | "dst_port" | "vlan" | "tunnel" => {
+            "fields-ends"
+        }
         _ => "fields-content",
     }
 }
@@ -116,8 +126,13 @@ fn help(name: &str) -> &'static str {
 }
 
 fn link(context: Context<'_>, scope: &Scope, subject: Subject, value: &str) -> Markup {
-    let column =
-        crate::report::Column { key: subject.name(), sql: "", kind: Kind::Text, link: Some(subject), wide: false };
+    let column = crate::report::Column {
+        key: subject.name(),
+        sql: "",
+        kind: Kind::Text,
+        link: Some(subject),
+        wide: false,
+    };
     table::shown(context, scope, &column, &Value::from(value))
 }
 
@@ -145,8 +160,10 @@ fn shown(context: Context<'_>, scope: &Scope, name: &str, value: &Value) -> Mark
             html! { (context.locale.seconds(number.as_f64().unwrap_or_default())) }
         }
         (_, Value::Array(values)) => {
-            let texts: Vec<String> =
-                values.iter().map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned)).collect();
+            let texts: Vec<String> = values
+                .iter()
+                .map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned))
+                .collect();
             html! { bdi { (visible(&texts.join(", "))) } }
         }
         (_, other) => html! { (visible(&other.to_string())) },
@@ -155,7 +172,8 @@ fn shown(context: Context<'_>, scope: &Scope, name: &str, value: &Value) -> Mark
 
 fn risk_line(context: Context<'_>, name: &str, severity: &str, side: &str, evidence: &str) -> Markup {
     let known = daylight_inspect::risks::all().into_iter().find(|risk| risk.name == name);
-    let query: String = url::form_urlencoded::Serializer::new(String::new()).append_pair("risk", name).finish();
+    let query: String =
+        url::form_urlencoded::Serializer::new(String::new()).append_pair("risk", name).finish();
     html! {
         div.risk {
             p { (table::severity(context, severity)) " " a href={ "/risk?" (query) } { bdi { (visible(name)) } } " · " (visible(side)) }

@@ -120,7 +120,8 @@ pub(super) fn layout(context: Context<'_>, page: &Page<'_>, body: &Markup) -> Ma
 
 fn menu(context: Context<'_>, page: &Page<'_>) -> Markup {
     // Another page shows the same time.
-    let bare = page.scope.map(|scope| Scope { range: scope.range, filters: Default::default(), search: None });
+    let bare =
+        page.scope.map(|scope| Scope { range: scope.range, filters: Default::default(), search: None });
     html! {
         ul.menu {
             @for (name, path, key) in MENU {
@@ -160,7 +161,8 @@ pub(super) fn menu_key(name: &str) -> &'static str {
 fn times(context: Context<'_>, page: &Page<'_>, scope: &Scope) -> Markup {
     let t = |key: &'static str| context.t(key);
     let range = scope.range;
-    let ends = [rfc3339(range.since_ns), rfc3339(range.until_ns)].map(|end| end.chars().take(16).collect::<String>());
+    let ends = [rfc3339(range.since_ns), rfc3339(range.until_ns)]
+        .map(|end| end.chars().take(16).collect::<String>());
     html! {
         nav.times aria-label=(t("times")) {
             ul {
@@ -200,7 +202,8 @@ fn preset(context: Context<'_>, name: &str) -> String {
 
 /// What the page is narrowed to, each with a way out.
 fn chips(context: Context<'_>, page: &Page<'_>, scope: &Scope) -> Markup {
-    let shown = scope.filters.iter().filter(|(subject, _)| page.path.trim_start_matches('/') != subject.name());
+    let shown =
+        scope.filters.iter().filter(|(subject, _)| page.path.trim_start_matches('/') != subject.name());
     let shown: Vec<_> = shown.collect();
     html! {
         @if !shown.is_empty() {

@@ -60,7 +60,8 @@ pub(crate) async fn answer(app: &Arc<App>, asked: &Asked, visit: &Visit, path: &
 
 /// There is no such page.
 fn missing(context: Context<'_>) -> Response<Body> {
-    let body = html! { div.card.empty { h2 { (context.t("missing-title")) } p { (context.t("missing-text")) } } };
+    let body =
+        html! { div.card.empty { h2 { (context.t("missing-title")) } p { (context.t("missing-text")) } } };
     page(StatusCode::NOT_FOUND, context, &Page::plain(context.t("missing-title")), &body)
 }
 

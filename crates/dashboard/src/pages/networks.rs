@@ -62,14 +62,17 @@ fn map(context: Context<'_>, scope: &Scope, rows: &[NetworkRow]) -> Markup {
         }
     }
     let class = |row: &NetworkRow| match row.network.country.as_deref() {
-        Some(code) => crate::chart::colour(countries.iter().position(|known| *known == code).unwrap_or(COLOURS), false),
+        Some(code) => {
+            crate::chart::colour(countries.iter().position(|known| *known == code).unwrap_or(COLOURS), false)
+        }
         None if countries.is_empty() => "s0".to_owned(),
         None => "s-rest".to_owned(),
     };
     let tile = |row: &NetworkRow| {
         let (name, bytes) = (name(context, row), context.locale.bytes(row.bytes as f64));
         let share = context.locale.decimal(row.bytes as f64 / total.max(1) as f64 * 100.0, 1);
-        let country = row.network.country.as_deref().map(|code| format!(" · {}", visible(code))).unwrap_or_default();
+        let country =
+            row.network.country.as_deref().map(|code| format!(" · {}", visible(code))).unwrap_or_default();
         Tile {
             title: format!("{name} · {}{country} · {bytes} · {share} %", visible(&row.network.network)),
             note: format!("{bytes}{country}"),
@@ -93,7 +96,15 @@ fn map(context: Context<'_>, scope: &Scope, rows: &[NetworkRow]) -> Markup {
         }
     };
     let words = [context.t("png"), context.t("as-table")];
-    figure(title, "chart-networks", &treemap(&tiles, title), &legend, &table(context, scope, rows, TILES), &[("CSV", &csv)], words)
+    figure(
+        title,
+        "chart-networks",
+        &treemap(&tiles, title),
+        &legend,
+        &table(context, scope, rows, TILES),
+        &[("CSV", &csv)],
+        words,
+    )
 }
 
 fn list(context: Context<'_>, scope: &Scope, rows: &[NetworkRow]) -> Markup {

@@ -35,9 +35,26 @@ pub(super) async fn page(context: Context<'_>) -> Response<Body> {
 
 /// What the script wants to say, in the reader's language.
 const WORDS: [&str; 20] = [
-    "number-group", "number-point", "unit-prefixes", "unit-byte", "unit-bit-per-s", "unit-packet-per-s",
-    "severity-low", "severity-medium", "severity-high", "severity-severe", "none-found", "live-on", "live-lost", "live-paused",
-    "live-pause", "live-go-on", "loss-none", "interface-down", "seconds-ago", "live-over",
+    "number-group",
+    "number-point",
+    "unit-prefixes",
+    "unit-byte",
+    "unit-bit-per-s",
+    "unit-packet-per-s",
+    "severity-low",
+    "severity-medium",
+    "severity-high",
+    "severity-severe",
+    "none-found",
+    "live-on",
+    "live-lost",
+    "live-paused",
+    "live-pause",
+    "live-go-on",
+    "loss-none",
+    "interface-down",
+    "seconds-ago",
+    "live-over",
 ];
 
 fn body(context: Context<'_>, now: &Now) -> Markup {
@@ -90,7 +107,9 @@ fn throughput(context: Context<'_>, now: &Now) -> Markup {
         .enumerate()
         .map(|(i, value)| format!("{:.1} {:.1}", i as f64 / last * 1000.0, 200.0 - value / most * 190.0))
         .collect();
-    let label = context.locale.with("live-chart-label", &[("value", &context.locale.bits_per_s(now.rates.bits_per_s as f64))]);
+    let label = context
+        .locale
+        .with("live-chart-label", &[("value", &context.locale.bits_per_s(now.rates.bits_per_s as f64))]);
     html! {
         svg.timechart role="img" aria-label=(label) width="100%" height="240" {
             svg x="0" y="10" width="100%" height="200" viewBox="0 0 1000 200" preserveAspectRatio="none" {
@@ -122,7 +141,9 @@ fn top(context: Context<'_>, key: &str, title: &str, subject: Subject, rows: &[T
 }
 
 fn href(subject: Subject, name: &str) -> String {
-    let query: String = url::form_urlencoded::Serializer::new("range=1h".to_owned()).append_pair(subject.name(), name).finish();
+    let query: String = url::form_urlencoded::Serializer::new("range=1h".to_owned())
+        .append_pair(subject.name(), name)
+        .finish();
     format!("/{}?{query}", subject.name())
 }
 

@@ -24,7 +24,9 @@ pub(super) async fn page(context: Context<'_>) -> Response<Body> {
     let asked = context.asked;
     let sql = asked.get("q");
     let found = match sql {
-        Some(sql) if !asked.is_foreign() => Some(data::query(context.app, sql, api::parameters(asked), ROWS).await),
+        Some(sql) if !asked.is_foreign() => {
+            Some(data::query(context.app, sql, api::parameters(asked), ROWS).await)
+        }
         _ => None,
     };
     let status = match &found {
@@ -57,7 +59,8 @@ fn result(context: Context<'_>, found: &Result<Answer, AskError>) -> Markup {
     };
     let mut query = Serializer::new(String::new());
     query.append_pair("format", "csv");
-    for (name, value) in context.asked.query.iter().filter(|(name, _)| *name == "q" || name.starts_with("p.")) {
+    for (name, value) in context.asked.query.iter().filter(|(name, _)| *name == "q" || name.starts_with("p."))
+    {
         query.append_pair(name, value);
     }
     let csv = query.finish();

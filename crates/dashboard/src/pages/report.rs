@@ -87,14 +87,20 @@ pub(super) fn chart(context: Context<'_>, report: &Report, scope: &Scope, steps:
     let (picture, legend, values) = time_chart(context.locale, &scope.range, &series, text);
     let title = context.t(if report.measure.1 == Kind::Bytes { "chart-bytes" } else { "chart-count" });
     let search = scope.search.as_deref().unwrap_or_default();
-    let csv = address(&format!("/api/v1/{}/series", report.name), scope, &[("search", search), ("format", "csv")]);
+    let csv =
+        address(&format!("/api/v1/{}/series", report.name), scope, &[("search", search), ("format", "csv")]);
     let words = [context.t("png"), context.t("as-table")];
     figure(title, &format!("chart-{}", report.name), &picture, &legend, &values, &[("CSV", &csv)], words)
 }
 
 fn csv(report: &Report, scope: &Scope, context: Context<'_>) -> String {
     let get = |name| context.asked.get(name).unwrap_or_default();
-    let more = [("search", get("search")), ("sort", get("sort")), ("direction", get("direction")), ("format", "csv")];
+    let more = [
+        ("search", get("search")),
+        ("sort", get("sort")),
+        ("direction", get("direction")),
+        ("format", "csv"),
+    ];
     address(&format!("/api/v1/{}", report.name), scope, &more)
 }
 
@@ -113,13 +119,24 @@ fn search(context: Context<'_>, path: &str, scope: &Scope) -> Markup {
     }
 }
 
-fn pager(context: Context<'_>, report: &Report, path: &str, scope: &Scope, order: Order, has_more: bool) -> Markup {
+fn pager(
+    context: Context<'_>,
+    report: &Report,
+    path: &str,
+    scope: &Scope,
+    order: Order,
+    has_more: bool,
+) -> Markup {
     let column = report.columns.get(order.column).map_or("", |column| column.key);
     let at = |offset: usize| {
         let offset = if offset == 0 { String::new() } else { offset.to_string() };
         let direction = if order.ascending { "asc" } else { "" };
         let search = scope.search.as_deref().unwrap_or_default();
-        address(path, scope, &[("search", search), ("sort", column), ("direction", direction), ("offset", &offset)])
+        address(
+            path,
+            scope,
+            &[("search", search), ("sort", column), ("direction", direction), ("offset", &offset)],
+        )
     };
     html! {
         @if order.offset > 0 || has_more {

@@ -19,9 +19,13 @@ const ROWS: usize = 8;
 fn tables(subject: Option<Subject>) -> &'static [&'static str] {
     match subject {
         None => &["applications", "hosts", "clients", "risks"],
-        Some(Subject::Host | Subject::Server) => &["clients", "protocols", "applications", "findings", "flows"],
+        Some(Subject::Host | Subject::Server) => {
+            &["clients", "protocols", "applications", "findings", "flows"]
+        }
         Some(Subject::Client) => &["hosts", "applications", "protocols", "findings", "flows"],
-        Some(Subject::Application | Subject::Category) => &["hosts", "clients", "protocols", "findings", "flows"],
+        Some(Subject::Application | Subject::Category) => {
+            &["hosts", "clients", "protocols", "findings", "flows"]
+        }
         Some(Subject::Protocol) => &["hosts", "clients", "applications", "findings", "flows"],
         Some(Subject::Risk | Subject::Severity) => &["findings", "hosts", "clients", "protocols"],
         Some(Subject::Fingerprint) => &["clients", "hosts", "applications", "flows"],

@@ -68,7 +68,9 @@ pub(super) fn table(
 fn heading(context: Context<'_>, scope: &Scope, at: usize, column: &Column, options: &Options<'_>) -> Markup {
     let title = context.locale.get(message(column.key));
     let class = classes(column);
-    let Some((order, path)) = options.order else { return html! { th class=(class) scope="col" { (title) } } };
+    let Some((order, path)) = options.order else {
+        return html! { th class=(class) scope="col" { (title) } };
+    };
     let is_current = order.column == at;
     let direction = if is_current && !order.ascending { "asc" } else { "" };
     let search = scope.search.as_deref().unwrap_or_default();
@@ -132,9 +134,11 @@ fn first(
     options: &Options<'_>,
 ) -> Markup {
     let name = value.as_str();
-    let place = options.steps.zip(name).filter(|_| report.series == 0).and_then(|(steps, name)| {
-        steps.named.iter().position(|(known, _)| known == name)
-    });
+    let place = options
+        .steps
+        .zip(name)
+        .filter(|_| report.series == 0)
+        .and_then(|(steps, name)| steps.named.iter().position(|(known, _)| known == name));
     html! {
         th scope="row" {
             @if let Some(place) = place {

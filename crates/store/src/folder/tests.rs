@@ -138,7 +138,8 @@ fn a_file_a_minute() {
 #[test]
 fn what_comes_too_fast_is_counted() {
     let folder = tempfile::tempdir().unwrap();
-    let mut writer = StoreWriter::new(&StoreOptions { behind: Behind::Lose, ..options(folder.path()) }).unwrap();
+    let mut writer =
+        StoreWriter::new(&StoreOptions { behind: Behind::Lose, ..options(folder.path()) }).unwrap();
     (0..50_000).for_each(|i| writer.flow(record(i, 0)));
     let written = writer.finish().unwrap();
     let counters = writer.counters();
