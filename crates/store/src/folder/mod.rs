@@ -70,7 +70,7 @@ pub fn key_file(store: &std::path::Path) -> PathBuf {
         Some(_) => store.to_owned(),
         None => std::fs::canonicalize(store).unwrap_or_else(|_| store.to_owned()),
     };
-    let mut name = named.file_name().unwrap_or("store".as_ref()).to_owned();
+    let mut name = named.file_name().unwrap_or_else(|| "store".as_ref()).to_owned();
     name.push(".key");
     named.with_file_name(name)
 }

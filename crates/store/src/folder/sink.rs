@@ -1,5 +1,8 @@
 //! The side of a store's writer that takes records.
 
+// Records come in boxes, and go on in them.
+#![allow(clippy::vec_box)]
+
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};

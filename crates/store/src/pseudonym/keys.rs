@@ -169,7 +169,7 @@ impl Keyring {
             file.sync_all()?;
             std::fs::rename(&new, &self.path)?;
             let folder = self.path.parent().filter(|p| !p.as_os_str().is_empty());
-            File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+            File::open(folder.unwrap_or_else(|| Path::new(".")))?.sync_all()
         };
         write().map_err(|cause| {
             let _ = std::fs::remove_file(&new);
