@@ -204,7 +204,7 @@ impl App {
                 return plain(StatusCode::PAYLOAD_TOO_LARGE, "The form is too large.\n");
             };
             let form = form.to_bytes();
-            let pairs = form_urlencoded::parse(&form).into_owned().collect();
+            let pairs: Vec<(String, String)> = form_urlencoded::parse(&form).into_owned().collect();
             return self.posted(&asked, &path, &pairs).await;
         }
         drop(body);
@@ -244,8 +244,8 @@ impl App {
             return peer;
         }
         // The last is what the proxy itself added; those before are what anybody may claim.
-        let all = headers.get_all("x-forwarded-for").iter().filter_map(|value| value.to_str().ok());
-        let last = all.last().and_then(|value| value.rsplit(',').next());
+        let mut all = headers.get_all("x-forwarded-for").iter().filter_map(|value| value.to_str().ok());
+        let last = all.next_back().and_then(|value| value.rsplit(',').next());
         last.and_then(|value| value.trim().parse().ok()).unwrap_or(peer)
     }
 
@@ -269,7 +269,7 @@ impl App {
     }
 
     /// What forms do: log in and out, choose a language and colours.
-    async fn posted(&self, asked: &Asked, path: &[&str], form: &Vec<(String, String)>) -> Response<Body> {
+    async fn posted(&self, asked: &Asked, path: &[&str], form: &[(String, String)]) -> Response<Body> {
         let get =
             |name: &str| form.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value.as_str());
         let Some(visit) = self.visit(asked) else {

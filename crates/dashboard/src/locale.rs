@@ -57,7 +57,7 @@ impl Locale {
                 best = Some((quality, locale));
             }
         }
-        best.map_or(&all()[0], |(_, locale)| locale)
+        best.map_or_else(|| &all()[0], |(_, locale)| locale)
     }
 
     /// A message. One that no file has is its key: a test sees to it that there is none.
@@ -85,7 +85,7 @@ impl Locale {
         let digits = number.unsigned_abs().to_string();
         let mut out = if number < 0 { "−".to_owned() } else { String::new() };
         for (i, digit) in digits.chars().enumerate() {
-            if i > 0 && (digits.len() - i) % 3 == 0 && digits.len() > 4 {
+            if i > 0 && (digits.len() - i).is_multiple_of(3) && digits.len() > 4 {
                 out.push_str(self.get("number-group"));
             }
             out.push(digit);

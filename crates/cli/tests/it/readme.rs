@@ -23,7 +23,7 @@ pub(crate) fn commands(text: &str) -> Vec<String> {
 #[test]
 fn every_command_of_the_readme_and_the_guide_works() {
     let root = root();
-    let page = |name| fs::read_to_string(root.join(name)).expect("a page");
+    let page = |name: &str| fs::read_to_string(root.join(name)).expect("a page");
     let mut commands = commands(&page("README.md"));
     assert!(commands.len() >= 15, "{commands:#?}");
     for guide in ["policies", "store", "query"] {

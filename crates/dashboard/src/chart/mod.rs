@@ -17,7 +17,7 @@ pub(crate) const COLOURS: usize = 6;
 /// A number for an attribute.
 fn short(number: f64) -> String {
     let text = format!("{number:.1}");
-    text.strip_suffix(".0").map_or(text.clone(), str::to_owned)
+    text.strip_suffix(".0").map_or_else(|| text.clone(), str::to_owned)
 }
 
 /// A line in a row of a table.

@@ -125,7 +125,7 @@ fn menu(context: Context<'_>, page: &Page<'_>) -> Markup {
     html! {
         ul.menu {
             @for (name, path, key) in MENU {
-                @let href = bare.as_ref().map_or(path.to_owned(), |bare| address(path, bare, &[]));
+                @let href = bare.as_ref().map_or_else(|| path.to_owned(), |bare| address(path, bare, &[]));
                 li class={ "m-" (name) } {
                     a href=(href) aria-current=[(page.current == name).then_some("page")] data-key=(key) {
                         (context.t(menu_key(name)))

@@ -39,8 +39,8 @@ pub(super) async fn page(context: Context<'_>, subject: Option<Subject>) -> Resp
         return super::missing(context);
     }
     let name = value.flatten().map(|value| visible(value));
-    let path = subject.map_or("/overview".to_owned(), |subject| format!("/{}", subject.name()));
-    let title = name.as_deref().unwrap_or(context.t("page-overview"));
+    let path = subject.map_or_else(|| "/overview".to_owned(), |subject| format!("/{}", subject.name()));
+    let title = name.as_deref().unwrap_or_else(|| context.t("page-overview"));
     let over = subject.map(|subject| context.locale.get(message(subject)));
     let frame = layout::Page { over, script: Some("charts.js"), ..layout::Page::of(title, &path, &scope) };
     let sums = match context.app.ask(totals(&scope)).await {

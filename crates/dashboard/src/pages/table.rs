@@ -32,7 +32,7 @@ pub(super) fn table(
         .columns
         .iter()
         .enumerate()
-        .filter(|(_, column)| !(options.brief && column.wide) && !matches!(column.key, "gravity"))
+        .filter(|(_, column)| !(column.key == "gravity" || options.brief && column.wide))
         .map(|(at, column)| (at, column, if column.key == "bytes" { most(at) } else { 0.0 }))
         .collect();
     html! {
