@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{self, BufWriter, Read, Write};
 use std::process::ExitCode;
+use std::sync::mpsc::RecvTimeoutError;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -53,27 +54,29 @@ pub(crate) fn run(args: &Query) -> Result<ExitCode> {
     // On a thread of the runtime, which has the stack for it.
     let form = form(args)?;
     let output = args.output.clone();
-    let done = runtime.block_on(async {
-        let work = runtime.spawn(async move {
+    let (done, wait) = std::sync::mpsc::sync_channel(1);
+    runtime.spawn(async move {
+        let work = async {
             let engine = Embedded::new(&options).await?;
             let answer = engine.query(&sql, &parameters).await?;
             write(answer, form, &output, limit).await
-        });
-        let interrupted = async {
-            while !is_interrupted() {
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
         };
-        tokio::select! {
-            done = work => Some(done),
-            () = interrupted => None,
-        }
+        let _ = done.send(work.await);
     });
+    // This thread waits for itself: the runtime's clock stands still while a join keeps all its threads busy.
+    let done = loop {
+        match wait.recv_timeout(Duration::from_millis(50)) {
+            Err(RecvTimeoutError::Timeout) if is_interrupted() => break None,
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => bail!("the query's thread has failed"),
+            Ok(done) => break Some(done),
+        }
+    };
     // What is still at work is not waited for.
     runtime.shutdown_background();
     match done {
         None => Ok(ExitCode::from(130)),
-        Some(done) => done.context("the query's thread has failed")?.map(|()| ExitCode::SUCCESS),
+        Some(done) => done.map(|()| ExitCode::SUCCESS),
     }
 }
 

@@ -236,6 +236,10 @@ impl Subject for Shadowsocks {
         command.args(["-b", "127.0.0.1", "-l", &CLIENT_PORT.to_string()]);
         let mut running = place.start("client", &format!("{}-client", self.name()), command)?;
         place.wait_for("client", CLIENT_PORT, &mut running)?;
+        if self.plain {
+            // ss-local doesn't wait for its plug-in.
+            running.wait(|running| running.said().contains("listening on").then_some(()))?;
+        }
         Ok((running, Route::Socks(CLIENT_PORT)))
     }
 }

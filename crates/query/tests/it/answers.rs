@@ -130,7 +130,7 @@ fn every_function() {
     let store = store();
     let asker = Asker::new(store.path());
     let ask = |sql: &str| asker.ask(sql);
-    assert_eq!(FUNCTIONS.len(), 4);
+    assert_eq!(FUNCTIONS.len(), 5);
     assert_eq!(ask("SELECT count(*) FROM flows WHERE in_prefix(src_ip, '10.0.0.0/8')"), ["7"]);
     assert_eq!(
         ask("SELECT count(*) FROM flows WHERE in_prefix(src_ip, '10.0.0.0/8, 2001:db8::/32')"),

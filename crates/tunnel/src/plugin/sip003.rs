@@ -65,7 +65,8 @@ pub async fn run(
         })?;
         let certificate: Arc<Certificate> =
             Arc::new(certificate.parse().map_err(|error| wrong(format!("{error}")))?);
-        let listener = listen(near).await?;
+        let listener = listen(near.clone()).await?;
+        say(&format!("listening on {near}"));
         serve(listener, |connection| {
             let (certificate, far) = (Arc::clone(&certificate), far.clone());
             async move {

@@ -20,7 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) fn demo() -> PathBuf {
     let test = std::env::current_exe().unwrap();
     let target = test.parent().and_then(Path::parent).unwrap();
-    target.join("examples/demo")
+    target.join("examples/board")
 }
 
 pub(crate) fn capture() -> PathBuf {

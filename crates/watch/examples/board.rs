@@ -1,6 +1,6 @@
 //! Shows a capture file as if it came from a link.
 //!
-//!     demo FILE [--speed N] [--times N] [--lines text|jsonl] [--fail]
+//!     board FILE [--speed N] [--times N] [--lines text|jsonl] [--fail]
 //!
 //! Frames go through the real engine at N times their own pace (1 if not said), the file so many times over; with
 //! `--speed 0` all at once, and then the display stands still. Seconds are those of the capture. With `--fail` the engine
