@@ -2,6 +2,8 @@
 //! their SQL.
 #![allow(dead_code)] // the demo and the tests each use a part
 
+pub mod link;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
