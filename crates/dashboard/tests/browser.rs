@@ -2,6 +2,7 @@
 //!
 //! It needs Chromium and Python with what `browser/requirements.txt` names (in `DAYLIGHT_PYTHON`, or in `target/python`); without
 //! them it says so, and nothing is tested.
+#![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout)]
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

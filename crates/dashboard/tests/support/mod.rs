@@ -1,6 +1,6 @@
 //! A day in a made-up network, and a store that answers the dashboard's questions about it: by their names and parameters, not by
 //! their SQL.
-#![allow(dead_code)] // the demo and the tests each use a part
+#![allow(dead_code, unreachable_pub)] // the demo and the tests each use a part
 
 pub mod link;
 
