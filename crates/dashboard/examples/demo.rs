@@ -37,7 +37,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let listen = SocketAddr::from(([127, 0, 0, 1], port));
     let options = Options { listen, title: Some("Example network".to_owned()), ..Options::default() };
     let data = Data { live, ask: Some(Arc::new(support::Store(Arc::new(flows)))), networks: None };
-    let dashboard = Dashboard::bind(options, data)?;
+    let dashboard = Dashboard::bind(options)?;
     let mut out = std::io::stdout();
     writeln!(out, "http://{}", dashboard.local_addr()?)?;
     out.flush()?;
@@ -47,6 +47,6 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let _ = std::io::stdin().read_to_end(&mut Vec::new());
         ending.store(true, Ordering::Relaxed);
     });
-    dashboard.run(&over, |_| {})?;
+    dashboard.run(data, &over, |_| {})?;
     Ok(())
 }

@@ -36,10 +36,10 @@ impl Scene {
         let listen = "127.0.0.1:0".parse().unwrap();
         let options = Options { listen, title: Some("Example network".to_owned()), ..Options::default() };
         let data = Data { live, ask: Some(Arc::new(support::Store(Arc::new(flows)))), networks: None };
-        let dashboard = Dashboard::bind(options, data).unwrap();
+        let dashboard = Dashboard::bind(options).unwrap();
         let address = format!("http://{}", dashboard.local_addr().unwrap());
         let ending = Arc::clone(&over);
-        let server = std::thread::spawn(move || dashboard.run(&ending, |_| {}).unwrap());
+        let server = std::thread::spawn(move || dashboard.run(data, &ending, |_| {}).unwrap());
         Self { address, over, server: Some(server) }
     }
 }
