@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::engine::Engine;
 use crate::probe::args::ProbeCommand;
+use crate::serve::args::Serve;
 use crate::tunnel::args::{CardCommand, Client, Server};
 use crate::watch::args::Watch;
 
@@ -30,6 +31,8 @@ pub(crate) enum Command {
     Store(StoreCommand),
     /// Watches links: what passes now, live, and kept as records
     Watch(Box<Watch>),
+    /// Shows in a browser what the network does and did
+    Serve(Box<Serve>),
     /// Lists the protocols, or explains what the dispatcher makes of a payload
     Protocols(Protocols),
     /// Lists the fields of a flow record

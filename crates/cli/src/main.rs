@@ -11,6 +11,7 @@ mod listing;
 mod probe;
 mod progress;
 mod query;
+mod serve;
 mod store;
 mod summary;
 mod term;
@@ -47,6 +48,7 @@ fn main() -> ExitCode {
     let result = match cli.command {
         Command::Inspect(args) => inspect::run(&args),
         Command::Query(args) => query::run(&args),
+        Command::Serve(args) => serve::run(&args),
         Command::Store(command) => store::run(&command),
         Command::Watch(args) => watch::run(&args),
         Command::Protocols(args) => listing::protocols(&args),

@@ -169,3 +169,60 @@ impl Locale {
         self.with(pattern, &values)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The `{name}`s of a message.
+    fn holes(text: &str) -> Vec<&str> {
+        let mut holes: Vec<&str> =
+            text.split('{').skip(1).filter_map(|rest| rest.split('}').next()).collect();
+        holes.sort_unstable();
+        holes
+    }
+
+    #[test]
+    fn every_language_has_every_message() {
+        let english = &all()[0].messages;
+        assert!(english.len() > 100);
+        for ((code, _, text), locale) in FILES.iter().zip(all()) {
+            toml::from_str::<BTreeMap<String, String>>(text)
+                .unwrap_or_else(|error| panic!("{code}: {error}"));
+            let keys = |messages: &BTreeMap<String, String>| messages.keys().cloned().collect::<Vec<_>>();
+            assert_eq!(keys(&locale.messages), keys(english), "{code}");
+            for (key, text) in &locale.messages {
+                assert!(!text.is_empty(), "{code}: {key} is empty");
+                assert_eq!(holes(text), holes(&english[key]), "{code}: {key}");
+            }
+            assert_eq!(locale.get("months").split(' ').count(), 12, "{code}");
+            assert_eq!(locale.get("unit-prefixes").split(' ').count(), 6, "{code}");
+        }
+    }
+
+    #[test]
+    fn numbers_are_written_as_people_do() {
+        let of = |code: &str| Locale::named(code).unwrap();
+        assert_eq!(of("en").count(1_234_567), "1,234,567");
+        assert_eq!(of("de").count(-1_234_567), "−1.234.567");
+        assert_eq!(of("en").count(1904), "1904");
+        assert_eq!(of("de").bytes(13_240_000.0), "13,2\u{a0}MB");
+        assert_eq!(of("fr").bytes(999.0), "999\u{a0}o");
+        assert_eq!(of("ru").bits_per_s(1_234_000_000.0), "1,2\u{a0}Гбит/с");
+        assert_eq!(of("en").quantity(45_210.0, "unit-packet-per-s"), "45.2\u{a0}k/s");
+        assert_eq!(of("en").seconds(0.25), "250\u{a0}ms");
+        assert_eq!(of("be").seconds(3725.0), "1\u{a0}г 2\u{a0}хв");
+    }
+
+    #[test]
+    fn the_language_that_is_liked_best_is_taken() {
+        for (header, code) in [
+            ("de-AT,de;q=0.9,en;q=0.5", "de"),
+            ("ja, be;q=0.3, ru;q=0.7", "ru"),
+            ("fr;q=0, de;q=0.1", "de"),
+            ("", "en"),
+        ] {
+            assert_eq!(Locale::accepted(header).code, code, "{header}");
+        }
+    }
+}

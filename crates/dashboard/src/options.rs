@@ -9,7 +9,7 @@ use crate::auth::PasswordError;
 /// How a dashboard is run.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Where to listen. Default: `127.0.0.1:7676`.
+    /// Where to listen. Default: `127.0.0.1:8480`.
     pub listen: SocketAddr,
     /// Who may look ([`set_password`](crate::set_password)). Without it everybody who reaches the address: then it must be a
     /// loopback one.
@@ -36,7 +36,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
-            listen: SocketAddr::from(([127, 0, 0, 1], 7676)),
+            listen: SocketAddr::from(([127, 0, 0, 1], 8480)),
             passwords: None,
             transport: Transport::Plain,
             names: Vec::new(),
@@ -160,7 +160,7 @@ mod tests {
     fn strangers_are_not_let_in() {
         let loopback = Options::default();
         assert!(loopback.check().is_ok());
-        let open = Options { listen: "0.0.0.0:7676".parse().unwrap(), ..Options::default() };
+        let open = Options { listen: "0.0.0.0:8480".parse().unwrap(), ..Options::default() };
         assert!(matches!(open.check(), Err(ServeError::NoPasswords(_))));
         let clear = Options { passwords: Some("passwords".into()), ..open.clone() };
         assert!(matches!(clear.check(), Err(ServeError::NoTls(_))));

@@ -29,12 +29,14 @@ const HEAD_FIELDS: usize = 64;
 /// An answer that is under way when the server ends is given so much more.
 const GRACE: Duration = Duration::from_secs(2);
 
+/// Threads of questions have so much stack: conditions nest.
+const STACK_BYTES: usize = 16 << 20;
+
 /// A dashboard that listens, and does not answer yet.
 #[derive(Debug)]
 pub struct Dashboard {
     listener: TcpListener,
     options: Options,
-    data: Data,
     encryption: Encryption,
 }
 
@@ -61,7 +63,7 @@ impl Dashboard {
     ///
     /// # Errors
     /// If strangers could look, the password file or the certificate won't do, or the address is taken.
-    pub fn bind(options: Options, data: Data) -> Result<Self, ServeError> {
+    pub fn bind(options: Options) -> Result<Self, ServeError> {
         options.check()?;
         if let Some(path) = &options.passwords {
             crate::auth::Passwords::read(path)?;
@@ -74,7 +76,7 @@ impl Dashboard {
         let failed = |cause| ServeError::Listen { address: options.listen, cause };
         let listener = TcpListener::bind(options.listen).map_err(failed)?;
         listener.set_nonblocking(true).map_err(failed)?;
-        Ok(Self { listener, options, data, encryption })
+        Ok(Self { listener, options, encryption })
     }
 
     /// Where it listens: with the port that the system chose, if it was to choose one.
@@ -83,6 +85,11 @@ impl Dashboard {
     /// If the system doesn't say.
     pub fn local_addr(&self) -> std::io::Result<SocketAddr> {
         self.listener.local_addr()
+    }
+
+    /// True if readers use TLS here.
+    pub fn is_tls(&self) -> bool {
+        self.options.is_tls()
     }
 
     /// Serves until `stop` is set, which is looked at ten times a second. `tell` is told, in a line for the operator, of
@@ -94,6 +101,7 @@ impl Dashboard {
     /// If the system gives no threads, timers or random numbers.
     pub fn run(
         self,
+        data: Data,
         stop: &AtomicBool,
         tell: impl Fn(&str) + Send + Sync + 'static,
     ) -> Result<(), ServeError> {
@@ -106,11 +114,12 @@ impl Dashboard {
             .map_err(ServeError::Start)?;
         let asking = tokio::runtime::Builder::new_multi_thread()
             .thread_name("questions")
+            .thread_stack_size(STACK_BYTES)
             .enable_all()
             .build()
             .map_err(ServeError::Start)?;
         let port = self.listener.local_addr().map_err(ServeError::Start)?.port();
-        let result = App::new(&self.options, self.data, asking.handle().clone(), port).and_then(|app| {
+        let result = App::new(&self.options, data, asking.handle().clone(), port).and_then(|app| {
             serving.block_on(accept(self.listener, app, self.encryption, &self.options, stop, Arc::new(tell)))
         });
         asking.shutdown_background();
@@ -124,7 +133,7 @@ impl Dashboard {
 /// # Errors
 /// As [`Dashboard::bind`] and [`Dashboard::run`].
 pub fn serve(options: Options, data: Data, stop: &AtomicBool) -> Result<(), ServeError> {
-    Dashboard::bind(options, data)?.run(stop, |_| {})
+    Dashboard::bind(options)?.run(data, stop, |_| {})
 }
 
 type Tell = Arc<dyn Fn(&str) + Send + Sync>;

@@ -55,7 +55,7 @@ function line(values, top) {
 // Round marks that the largest value is below.
 function roundUp(value) {
   const power = 10 ** Math.floor(Math.log10(Math.max(value, 1)));
-  return [1, 2, 5, 10].map((n) => n * power).find((n) => n >= value) ?? value;
+  return [1, 1.2, 1.6, 2, 2.5, 3, 4, 5, 6, 8, 10].map((n) => n * power).find((n) => n >= value) ?? value;
 }
 
 function drawChart(now) {
@@ -76,7 +76,8 @@ function drawChart(now) {
   const ago = words["seconds-ago"].replace("{count}", bits.length - 1);
   svg.replaceChildren(...marks.filter((mark) => mark.tagName === "line"), area,
     element("svg:line", { class: "axis", x1: 0, x2: "100%", y1: 210, y2: 210 }), ...losses, ...marks.filter((mark) => mark.tagName === "text"),
-    element("svg:text", { class: "tick", x: 0, y: 230, text: ago }));
+    element("svg:text", { class: "tick", x: 0, y: 230, text: ago }),
+    element("svg:text", { class: "tick", x: "100%", y: 230, "text-anchor": "end", text: words["page-now"] }));
 }
 
 const none = (name) => element(name, { class: "none", text: words["none-found"] });

@@ -58,7 +58,7 @@ pub(crate) fn time_chart(
             }
             line.axis x1="0" x2="100%" y1="210" y2="210" {}
             @for mark in &marks {
-                text.mark x="4" y=(short(6.0 + HEIGHT - mark / top * HEIGHT)) { (text(*mark)) }
+                text.mark x="4" y=(short(6.0 + HEIGHT - mark / top * HEIGHT)) { (round(&text(*mark), locale)) }
             }
             @for quarter in 0..5usize {
                 @let at = quarter * steps.saturating_sub(1) / 4;
@@ -102,6 +102,11 @@ pub(crate) fn time_chart(
         }
     };
     (picture, legend, table)
+}
+
+/// A mark's text: it is a round number, and needs no zero behind the point.
+fn round(text: &str, locale: &Locale) -> String {
+    text.replace(&format!("{}0\u{a0}", locale.get("number-point")), "\u{a0}")
 }
 
 /// The outline of each series, standing on those before it.

@@ -34,7 +34,7 @@ pub(super) async fn page(context: Context<'_>) -> Response<Body> {
 }
 
 /// What the script wants to say, in the reader's language.
-const WORDS: [&str; 20] = [
+const WORDS: [&str; 21] = [
     "number-group",
     "number-point",
     "unit-prefixes",
@@ -55,6 +55,7 @@ const WORDS: [&str; 20] = [
     "interface-down",
     "seconds-ago",
     "live-over",
+    "page-now",
 ];
 
 fn body(context: Context<'_>, now: &Now) -> Markup {

@@ -33,7 +33,7 @@ pub(super) async fn page(context: Context<'_>, report: &'static Report) -> Respo
     let body = html! {
         @for warning in &found.warnings { p.warning role="status" { (crate::text::visible(warning)) } }
         @match &steps {
-            Ok(steps) => (chart(context, report, &scope, steps)),
+            Ok(steps) => (chart(context, report, &scope, steps, order)),
             Err(failed) => (super::trouble(context, failed)),
         }
         section.card aria-label=(title) {
@@ -57,8 +57,14 @@ pub(super) async fn page(context: Context<'_>, report: &'static Report) -> Respo
     super::page(StatusCode::OK, context, &frame, &body)
 }
 
-/// A report over time.
-pub(super) fn chart(context: Context<'_>, report: &Report, scope: &Scope, steps: &Steps) -> Markup {
+/// A report over time: of the rows in this order, which its CSV asks for too, so that both have the same lines.
+pub(super) fn chart(
+    context: Context<'_>,
+    report: &Report,
+    scope: &Scope,
+    steps: &Steps,
+    order: Order,
+) -> Markup {
     let link = report.columns.get(report.series).and_then(|column| column.link);
     let mut series: Vec<Series> = steps
         .named
@@ -87,8 +93,21 @@ pub(super) fn chart(context: Context<'_>, report: &Report, scope: &Scope, steps:
     let (picture, legend, values) = time_chart(context.locale, &scope.range, &series, text);
     let title = context.t(if report.measure.1 == Kind::Bytes { "chart-bytes" } else { "chart-count" });
     let search = scope.search.as_deref().unwrap_or_default();
-    let csv =
-        address(&format!("/api/v1/{}/series", report.name), scope, &[("search", search), ("format", "csv")]);
+    let sort = report.columns.get(order.column).map_or("", |column| column.key);
+    let direction = if order.ascending { "asc" } else { "" };
+    let (offset, rows) = (order.offset.to_string(), order.rows.to_string());
+    let csv = address(
+        &format!("/api/v1/{}/series", report.name),
+        scope,
+        &[
+            ("search", search),
+            ("sort", sort),
+            ("direction", direction),
+            ("offset", &offset),
+            ("rows", &rows),
+            ("format", "csv"),
+        ],
+    );
     let words = [context.t("png"), context.t("as-table")];
     figure(title, &format!("chart-{}", report.name), &picture, &legend, &values, &[("CSV", &csv)], words)
 }

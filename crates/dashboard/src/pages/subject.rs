@@ -112,12 +112,13 @@ async fn over_time(context: Context<'_>, subject: Option<Subject>, scope: &Scope
         None | Some(Subject::Client) => "applications",
     };
     let Some(report) = report(by) else { return html! {} };
+    let order = report.order(crate::chart::COLOURS);
     let steps = async {
-        let found = data::rows(context.app, report, scope, report.order(crate::chart::COLOURS)).await?;
+        let found = data::rows(context.app, report, scope, order).await?;
         data::steps(context.app, report, scope, data::names(report, &found.rows)).await
     };
     match steps.await {
-        Ok(steps) => super::report::chart(context, report, scope, &steps),
+        Ok(steps) => super::report::chart(context, report, scope, &steps, order),
         Err(failed) => super::trouble(context, &failed),
     }
 }

@@ -40,7 +40,7 @@ pub(super) fn table(
             table.report {
                 thead { tr {
                     @for (at, column, _) in &shown { (heading(context, scope, *at, column, options)) }
-                    @if options.steps.is_some() { th.wide scope="col" { (context.t("column-trend")) } }
+                    @if options.steps.is_some() { th.trend.wide scope="col" { (context.t("column-trend")) } }
                 } }
                 tbody {
                     @for row in rows {
