@@ -133,7 +133,7 @@ fn table(context: Context<'_>, scope: &Scope, rows: &[NetworkRow], most: usize) 
                         td.wide { (row.network.country.as_deref().map(visible).unwrap_or_default()) }
                         td.wide.number { (context.locale.count(row.servers.into())) }
                         td.wide.number { (context.locale.count(row.flows.into())) }
-                        td.number { (bar(row.bytes as f64 / largest as f64)) (context.locale.bytes(row.bytes as f64)) }
+                        td.number { (bar(row.bytes as f64 / largest as f64)) data value=(row.bytes) { (context.locale.bytes(row.bytes as f64)) } }
                     }
                 }
             }

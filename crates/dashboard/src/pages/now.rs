@@ -185,7 +185,7 @@ fn losses(context: Context<'_>, now: &Now) -> Markup {
         }
         @if now.losses.is_empty() { p.good { (context.t("loss-none")) } }
         @for loss in &now.losses {
-            p.loss class=[loss.is_going_on().then_some("going-on")] {
+            p.loss.going-on[loss.is_going_on()] {
                 strong { (context.locale.count(loss.total.into())) } " " bdi lang="en" { (visible(&loss.what)) }
                 span.advice lang="en" { (visible(&loss.advice)) }
             }

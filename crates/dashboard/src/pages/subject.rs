@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::{Context, address, layout, table};
 use crate::api;
 use crate::data;
-use crate::report::{Kind, Report, Scope, Source, Subject, report, totals};
+use crate::report::{Report, Scope, Subject, report, totals};
 use crate::response::Body;
 use crate::text::visible;
 
@@ -126,9 +126,8 @@ async fn over_time(context: Context<'_>, subject: Option<Subject>, scope: &Scope
 async fn small(context: Context<'_>, report: &'static Report, scope: &Scope) -> Markup {
     let found = data::rows(context.app, report, scope, report.order(ROWS)).await;
     let href = address(&format!("/{}", report.name), scope, &[]);
-    let has_bytes = report.measure.1 == Kind::Bytes && report.source == Source::Flows;
     html! {
-        section.card.small-table class=[(!has_bytes).then_some("span")] {
+        section.card.small-table.span[report.group.is_empty()] {
             h2 { a href=(href) { (context.t(layout::menu_key(report.name))) } }
             @match &found {
                 Ok(found) if found.rows.is_empty() => { p.none { (context.t("none-found")) } }

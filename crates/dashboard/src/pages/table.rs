@@ -178,12 +178,21 @@ pub(super) fn shown(context: Context<'_>, scope: &Scope, column: &Column, value:
         }
         (_, Value::String(text)) => match column.link {
             Some(subject) => html! {
-                a href=(about(subject, text, scope)) title=(visible(text)) { bdi { (cell(text)) } }
+                a href=(about(subject, text, scope)) title=(visible(text)) { bdi { (breakable(text)) } }
             },
-            None => html! { bdi title=(visible(text)) { (cell(text)) } },
+            None => html! { bdi title=(visible(text)) { (breakable(text)) } },
         },
         (_, other) => html! { bdi { (cell(&other.to_string())) } },
     }
+}
+
+/// A value that may go on in the next line after a dot or what else parts it; an address may not.
+fn breakable(text: &str) -> Markup {
+    let shown = cell(text);
+    if text.parse::<std::net::Ipv4Addr>().is_ok() {
+        return html! { span.whole { (shown) } };
+    }
+    html! { @for part in shown.split_inclusive(['.', '-', '_', '/', ':', '=', '@']) { (part) wbr; } }
 }
 
 pub(super) fn time(context: Context<'_>, text: &str) -> Markup {
