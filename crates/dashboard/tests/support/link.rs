@@ -12,7 +12,13 @@ use daylight_watch::board::{Gauges, Interface};
 use super::{Dice, SERVICES};
 
 /// Feeds a board, a tick each `tick`, until it is over. `name` gives some flows another host's name.
-pub fn feed(board: &Arc<Board>, over: &Arc<AtomicBool>, tick: Duration, seconds_before: u32, names: Vec<String>) {
+pub fn feed(
+    board: &Arc<Board>,
+    over: &Arc<AtomicBool>,
+    tick: Duration,
+    seconds_before: u32,
+    names: Vec<String>,
+) {
     let mut feed = Board::feed(board);
     let over = Arc::clone(over);
     std::thread::spawn(move || {
@@ -39,17 +45,20 @@ pub fn feed(board: &Arc<Board>, over: &Arc<AtomicBool>, tick: Duration, seconds_
                 dropped_by_kernel: u64::from(second / 100) * 12,
                 ..Interface::default()
             };
-            feed.tick(time_ns, Gauges {
-                packets,
-                bytes,
-                interfaces: vec![interface],
-                flows_open: 1800 + dice.below(400),
-                flows_max: 1_000_000,
-                reassembly_bytes: 3_000_000 + dice.below(900_000),
-                reassembly_bytes_max: 64 << 20,
-                fragment_bytes_max: 4 << 20,
-                ..Gauges::default()
-            });
+            feed.tick(
+                time_ns,
+                Gauges {
+                    packets,
+                    bytes,
+                    interfaces: vec![interface],
+                    flows_open: 1800 + dice.below(400),
+                    flows_max: 1_000_000,
+                    reassembly_bytes: 3_000_000 + dice.below(900_000),
+                    reassembly_bytes_max: 64 << 20,
+                    fragment_bytes_max: 4 << 20,
+                    ..Gauges::default()
+                },
+            );
             second += 1;
             if second > seconds_before {
                 std::thread::sleep(tick);
@@ -59,7 +68,10 @@ pub fn feed(board: &Arc<Board>, over: &Arc<AtomicBool>, tick: Duration, seconds_
 }
 
 fn leak(text: &str) -> Option<&'static str> {
-    SERVICES.iter().flat_map(|service| [service.0, service.1]).find(|known| !known.is_empty() && *known == text)
+    SERVICES
+        .iter()
+        .flat_map(|service| [service.0, service.1])
+        .find(|known| !known.is_empty() && *known == text)
 }
 
 fn flow(dice: &mut Dice, number: u64, time_ns: i64, names: &[String]) -> FlowRecord {
@@ -72,7 +84,8 @@ fn flow(dice: &mut Dice, number: u64, time_ns: i64, names: &[String]) -> FlowRec
     record.ends.dst_ip = format!("{network}.{}", 10 + dice.below(30)).parse().unwrap_or(record.ends.dst_ip);
     record.application = leak(application);
     record.category = leak(category);
-    record.protocol = daylight_protocols::ProtocolId::all().find(|id| id.name() == protocol).unwrap_or(record.protocol);
+    record.protocol =
+        daylight_protocols::ProtocolId::all().find(|id| id.name() == protocol).unwrap_or(record.protocol);
     record.dst.bytes = kilobytes * 90 * (1 + dice.below(9));
     record.src.bytes = record.dst.bytes / 9 + 200;
     record.dst.packets = record.dst.bytes / 1200 + 1;

@@ -1,6 +1,8 @@
 //! A day in a made-up network, and a store that answers the dashboard's questions about it: by their names and parameters, not by
 //! their SQL.
-#![allow(dead_code)] // the demo and the tests each use a part
+#![allow(dead_code, unreachable_pub)] // the demo and the tests each use a part
+
+pub mod link;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -133,7 +135,8 @@ fn client(dice: &mut Dice) -> String {
 fn lookup(dice: &mut Dice, start_ns: i64) -> Flow {
     let host = SERVICES[dice.below(14) as usize].2;
     let fails = dice.below(14) == 0;
-    let host = if fails { format!("x{:05x}.updates.example.invalid", dice.below(1 << 20)) } else { host.to_owned() };
+    let host =
+        if fails { format!("x{:05x}.updates.example.invalid", dice.below(1 << 20)) } else { host.to_owned() };
     Flow {
         start_ns,
         duration_s: 0.012 + dice.share() * 0.08,
@@ -182,20 +185,35 @@ fn visit(dice: &mut Dice, start_ns: i64, index: usize) -> Flow {
         up: down / (3 + dice.below(40)),
         down,
         fingerprint: is_web.then(|| {
-            ["t13d1516h2_8daaf6152771_d8a2da3f94cd", "t13d1715h2_5b57614c22b0_3d5424432f57", "q13d0312h3_55b375c5d22e_06cda9e17597", "t12d190700_d83cc789557e_7af1ed941c26"]
-                [dice.below(10).saturating_sub(6) as usize]
+            [
+                "t13d1516h2_8daaf6152771_d8a2da3f94cd",
+                "t13d1715h2_5b57614c22b0_3d5424432f57",
+                "q13d0312h3_55b375c5d22e_06cda9e17597",
+                "t12d190700_d83cc789557e_7af1ed941c26",
+            ][dice.below(10).saturating_sub(6) as usize]
                 .to_owned()
         }),
         user_agent: (protocol == "http").then(|| "Debian APT-HTTP/1.3 (2.6.1)".to_owned()),
         ..Flow::default()
     };
-    let mut risk = |name: &str, severity, side, evidence: String| flow.risks.push((name.to_owned(), severity, side, evidence));
+    let mut risk = |name: &str, severity, side, evidence: String| {
+        flow.risks.push((name.to_owned(), severity, side, evidence))
+    };
     match (protocol, dice.below(60)) {
         ("http", 0..20) => risk("unsafe-protocol", "low", "both", "protocol=http".to_owned()),
-        ("tls", 0) => risk("tls-certificate-expired", "medium", "server", format!("tls.cert_not_after=2026-10-3{} 12:00:00", dice.below(2))),
+        ("tls", 0) => risk(
+            "tls-certificate-expired",
+            "medium",
+            "server",
+            format!("tls.cert_not_after=2026-10-3{} 12:00:00", dice.below(2)),
+        ),
         ("tls", 1) => risk("tls-obsolete-version", "high", "server", "tls_version=TLSv1.0".to_owned()),
-        ("ssh", 0..4) => risk("ssh-obsolete", "medium", "server", "ssh.server=SSH-2.0-OpenSSH_6.6".to_owned()),
-        ("unknown", 0..9) => risk("tcp-overlap-conflict", "severe", "both", format!("offset={} bytes=24", dice.below(9000))),
+        ("ssh", 0..4) => {
+            risk("ssh-obsolete", "medium", "server", "ssh.server=SSH-2.0-OpenSSH_6.6".to_owned())
+        }
+        ("unknown", 0..9) => {
+            risk("tcp-overlap-conflict", "severe", "both", format!("offset={} bytes=24", dice.below(9000)))
+        }
         ("unknown", 9..30) => risk("non-standard-port", "low", "server", "dst_port=8765".to_owned()),
         _ => {}
     }
@@ -248,7 +266,13 @@ pub fn hostile_flows(until_ns: i64) -> Vec<Flow> {
         flow.fingerprint = Some(text.clone());
         flow.risks = vec![(text.clone(), "high", "both", text.clone())];
         flows.push(flow.clone());
-        flows.push(Flow { protocol: "dns", rcode: Some("NOERROR"), query_type: Some("A"), id: format!("dns-{i}"), ..flow });
+        flows.push(Flow {
+            protocol: "dns",
+            rcode: Some("NOERROR"),
+            query_type: Some("A"),
+            id: format!("dns-{i}"),
+            ..flow
+        });
     }
     flows
 }
@@ -269,13 +293,27 @@ impl Ask for Store {
             sql: sql.to_owned(),
             parameters: parameters
                 .iter()
-                .map(|name| ReadyParameter { name: (*name).to_owned(), help: "A name".to_owned(), default: None })
+                .map(|name| ReadyParameter {
+                    name: (*name).to_owned(),
+                    help: "A name".to_owned(),
+                    default: None,
+                })
                 .collect(),
         };
         vec![
-            one("top-applications", "Applications by bytes", "SELECT application, sum(src_bytes + dst_bytes) AS bytes FROM flows GROUP BY application ORDER BY bytes DESC", &[]),
+            one(
+                "top-applications",
+                "Applications by bytes",
+                "SELECT application, sum(src_bytes + dst_bytes) AS bytes FROM flows GROUP BY application ORDER BY bytes DESC",
+                &[],
+            ),
             one("host", "Flows with one host", "SELECT * FROM flows WHERE hostname = $host", &["host"]),
-            one("uploads", "Flows in which a client sent the most", "SELECT start, src_ip, dst_ip, src_bytes AS up FROM flows ORDER BY src_bytes DESC", &[]),
+            one(
+                "uploads",
+                "Flows in which a client sent the most",
+                "SELECT start, src_ip, dst_ip, src_bytes AS up FROM flows ORDER BY src_bytes DESC",
+                &[],
+            ),
         ]
     }
 }
@@ -300,7 +338,9 @@ fn time(question: &Question, name: &str) -> Option<i64> {
 
 /// True if the flow is in the time and passes the filters.
 fn passes(flow: &Flow, question: &Question) -> bool {
-    let is = |name: &str, value: Option<&str>| parameter(question, name).is_none_or(|wanted| value == Some(wanted));
+    let is = |name: &str, value: Option<&str>| {
+        parameter(question, name).is_none_or(|wanted| value == Some(wanted))
+    };
     time(question, "since").is_none_or(|since| flow.end_ns() >= since)
         && time(question, "until").is_none_or(|until| flow.end_ns() < until)
         && is("application", flow.application.as_deref())
@@ -347,7 +387,8 @@ fn text(row: &Row<'_>, key: &str) -> Value {
 
 /// What a column holds in a group of rows.
 fn together(rows: &[Row<'_>], key: &str) -> Value {
-    let distinct = |of: fn(&Flow) -> String| json!(rows.iter().map(|row| of(row.0)).collect::<BTreeSet<_>>().len());
+    let distinct =
+        |of: fn(&Flow) -> String| json!(rows.iter().map(|row| of(row.0)).collect::<BTreeSet<_>>().len());
     match key {
         "flows" | "asked" | "found" => json!(rows.len()),
         "clients" => distinct(|flow| flow.client.clone()),
@@ -442,10 +483,19 @@ fn answer(flows: &[Flow], question: &Question) -> Result<Answer, AskError> {
     }
     let mut rows: Vec<Vec<Value>> = grouped
         .into_values()
-        .map(|rows| columns.iter().map(|key| if group.is_empty() { text(&rows[0], key) } else { together(&rows, key) }).collect())
+        .map(|rows| {
+            columns
+                .iter()
+                .map(|key| if group.is_empty() { text(&rows[0], key) } else { together(&rows, key) })
+                .collect()
+        })
         .collect();
     sort(&mut rows, &columns, &question.sql);
-    let rows: Vec<_> = rows.into_iter().skip(number(&question.sql, " OFFSET ")).take(number(&question.sql, " LIMIT ")).collect();
+    let rows: Vec<_> = rows
+        .into_iter()
+        .skip(number(&question.sql, " OFFSET "))
+        .take(number(&question.sql, " LIMIT "))
+        .collect();
     Ok(Answer { columns, rows, ..Answer::default() })
 }
 
@@ -469,7 +519,12 @@ fn sort(rows: &mut [Vec<Value>], columns: &[String], sql: &str) {
 }
 
 fn steps(rows: &[Row<'_>], question: &Question, series: &str) -> Answer {
-    let step_ns: i64 = question.sql.split("AS BIGINT) / ").nth(1).and_then(|rest| rest.split(' ').next()?.parse().ok()).unwrap_or(1);
+    let step_ns: i64 = question
+        .sql
+        .split("AS BIGINT) / ")
+        .nth(1)
+        .and_then(|rest| rest.split(' ').next()?.parse().ok())
+        .unwrap_or(1);
     let is_count = question.sql.contains("count(*) AS value");
     let names: Vec<&str> = (0..).map_while(|i| parameter(question, &format!("name{i}"))).collect();
     let mut sums: BTreeMap<(i64, Option<String>), u64> = BTreeMap::new();
@@ -478,7 +533,8 @@ fn steps(rows: &[Row<'_>], question: &Question, series: &str) -> Answer {
         let value = if is_count { 1 } else { row.0.up + row.0.down };
         *sums.entry((row.0.end_ns() / step_ns, name)).or_default() += value;
     }
-    let rows = sums.into_iter().map(|((step, name), value)| vec![json!(step), json!(name), json!(value)]).collect();
+    let rows =
+        sums.into_iter().map(|((step, name), value)| vec![json!(step), json!(name), json!(value)]).collect();
     Answer { columns: ["step", "name", "value"].map(str::to_owned).to_vec(), rows, ..Answer::default() }
 }
 
@@ -492,25 +548,76 @@ fn totals(flows: &[&Flow]) -> Answer {
 /// As `SELECT *` gives it.
 fn whole(flows: &[&Flow]) -> Answer {
     let columns = [
-        "uid", "start", "end", "duration_s", "transport", "src_ip", "src_port", "dst_ip", "dst_port", "protocol", "application",
-        "category", "confidence", "hostname", "ja4", "user_agent", "dns.qtype", "dns.rcode", "risks", "risk_severity", "src_bytes",
-        "dst_bytes", "src_packets", "dst_packets", "state", "tls.alpn", "vlan", "sensor", "record_id",
+        "uid",
+        "start",
+        "end",
+        "duration_s",
+        "transport",
+        "src_ip",
+        "src_port",
+        "dst_ip",
+        "dst_port",
+        "protocol",
+        "application",
+        "category",
+        "confidence",
+        "hostname",
+        "ja4",
+        "user_agent",
+        "dns.qtype",
+        "dns.rcode",
+        "risks",
+        "risk_severity",
+        "src_bytes",
+        "dst_bytes",
+        "src_packets",
+        "dst_packets",
+        "state",
+        "tls.alpn",
+        "vlan",
+        "sensor",
+        "record_id",
     ];
     let row = |flow: &&Flow| {
-        let risk = |(name, severity, side, evidence): &(String, &str, &str, String)| {
-            json!({ "name": name, "severity": severity, "side": side, "evidence": evidence })
-        };
+        let risk = |(name, severity, side, evidence): &(String, &str, &str, String)| json!({ "name": name, "severity": severity, "side": side, "evidence": evidence });
         let risks: Vec<Value> = flow.risks.iter().map(risk).collect();
         vec![
-            json!("CdemoFlow0000000001"), json!(rfc3339(flow.start_ns)), json!(rfc3339(flow.end_ns())), json!(flow.duration_s),
-            json!(flow.transport), json!(flow.client), json!(flow.src_port), json!(flow.server), json!(flow.dst_port),
-            json!(flow.protocol), json!(flow.application), json!(flow.category), json!("handshake"), json!(flow.host),
-            json!(flow.fingerprint), json!(flow.user_agent), json!(flow.query_type.map(|one| [one])), json!(flow.rcode),
-            json!(risks), json!(flow.severity()), json!(flow.up), json!(flow.down), json!(flow.up / 700 + 1),
-            json!(flow.down / 1300 + 1), json!("SF"), Value::Null, json!([]), json!("gateway"), json!(flow.id),
+            json!("CdemoFlow0000000001"),
+            json!(rfc3339(flow.start_ns)),
+            json!(rfc3339(flow.end_ns())),
+            json!(flow.duration_s),
+            json!(flow.transport),
+            json!(flow.client),
+            json!(flow.src_port),
+            json!(flow.server),
+            json!(flow.dst_port),
+            json!(flow.protocol),
+            json!(flow.application),
+            json!(flow.category),
+            json!("handshake"),
+            json!(flow.host),
+            json!(flow.fingerprint),
+            json!(flow.user_agent),
+            json!(flow.query_type.map(|one| [one])),
+            json!(flow.rcode),
+            json!(risks),
+            json!(flow.severity()),
+            json!(flow.up),
+            json!(flow.down),
+            json!(flow.up / 700 + 1),
+            json!(flow.down / 1300 + 1),
+            json!("SF"),
+            Value::Null,
+            json!([]),
+            json!("gateway"),
+            json!(flow.id),
         ]
     };
-    Answer { columns: columns.map(str::to_owned).to_vec(), rows: flows.iter().map(row).collect(), ..Answer::default() }
+    Answer {
+        columns: columns.map(str::to_owned).to_vec(),
+        rows: flows.iter().map(row).collect(),
+        ..Answer::default()
+    }
 }
 
 /// A person's own question: this store knows no SQL, and answers with its applications.
@@ -525,6 +632,13 @@ fn own(flows: &[Flow], question: &Question) -> Result<Answer, AskError> {
     }
     let mut rows: Vec<_> = sums.into_iter().collect();
     rows.sort_by_key(|(_, sum)| std::cmp::Reverse(sum.1));
-    let rows = rows.into_iter().map(|(name, (flows, bytes))| vec![json!(name), json!(flows), json!(bytes)]).collect();
-    Ok(Answer { columns: ["application", "flows", "bytes"].map(str::to_owned).to_vec(), rows, ..Answer::default() })
+    let rows = rows
+        .into_iter()
+        .map(|(name, (flows, bytes))| vec![json!(name), json!(flows), json!(bytes)])
+        .collect();
+    Ok(Answer {
+        columns: ["application", "flows", "bytes"].map(str::to_owned).to_vec(),
+        rows,
+        ..Answer::default()
+    })
 }
