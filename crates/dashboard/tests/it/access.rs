@@ -64,7 +64,7 @@ impl Visitor {
             encoded(next)
         );
         let cookie = format!("daylight-seed={}", self.seed);
-        let fields = [&[("Cookie", cookie.as_str())], fields].concat();
+        let fields = [&[("Cookie", cookie.as_str())][..], fields].concat();
         ask(self.address, "POST", "/login", &fields, &form)
     }
 }

@@ -99,7 +99,7 @@ fn flow(dice: &mut Dice, number: u64, time_ns: i64, names: &[String]) -> FlowRec
         false => names[dice.below(names.len() as u64) as usize].clone(),
     };
     if let Some(field) = hostname.filter(|_| !named.is_empty()) {
-        record.found.set(field, Value::Str(named.as_str().into()));
+        record.found.fields.push((field, Value::Str(named.as_str().into())));
     }
     let all = daylight_inspect::risks::all();
     if number < 12 || dice.below(400) == 0 {
