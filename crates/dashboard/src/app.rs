@@ -24,6 +24,8 @@ use crate::{api, assets, pages};
 
 /// The largest form.
 const FORM_LEN_MAX: usize = 16 << 10;
+/// Within so long it must be there.
+const FORM_TIME: Duration = Duration::from_secs(10);
 /// Passwords that are hashed at a time, some 20 MB each.
 const HASHED_MAX: usize = 2;
 
@@ -200,8 +202,11 @@ impl App {
             return assets::answer(name, &asked);
         }
         if asked.method == Method::POST {
-            let Ok(form) = Limited::new(body, FORM_LEN_MAX).collect().await else {
-                return plain(StatusCode::PAYLOAD_TOO_LARGE, "The form is too large.\n");
+            let form = match tokio::time::timeout(FORM_TIME, Limited::new(body, FORM_LEN_MAX).collect()).await
+            {
+                Ok(Ok(form)) => form,
+                Ok(Err(_)) => return plain(StatusCode::PAYLOAD_TOO_LARGE, "The form is too large.\n"),
+                Err(_) => return plain(StatusCode::REQUEST_TIMEOUT, "The form came too slowly.\n"),
             };
             let form = form.to_bytes();
             let pairs: Vec<(String, String)> = form_urlencoded::parse(&form).into_owned().collect();

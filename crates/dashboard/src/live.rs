@@ -216,3 +216,59 @@ impl Live {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures_util::StreamExt as _;
+
+    use super::*;
+
+    fn live() -> (Live, watch::Sender<Option<Look>>) {
+        let (looks, _) = watch::channel(None);
+        let live = Live {
+            board: Board::new(),
+            looks: looks.clone(),
+            latest: Mutex::default(),
+            over: Arc::default(),
+        };
+        (live, looks)
+    }
+
+    fn look(live: &Live, number: usize) -> Look {
+        let now = Arc::new(Now::from(live.board.snapshot(&query())));
+        Look { now, event: format!("event {number}").into(), at: Instant::now() }
+    }
+
+    /// Who reads slowly gets what is new when it reads on: nothing is kept for it.
+    #[tokio::test]
+    async fn a_stalled_viewer_holds_one_event() {
+        let (live, looks) = live();
+        let mut stalled = Box::pin(live.events(|| true));
+        let mut reader = Box::pin(live.events(|| true));
+        assert_eq!(stalled.next().await.unwrap(), "retry: 3000\n\n");
+        reader.next().await.unwrap();
+        let first = look(&live, 0);
+        for number in 0..1000 {
+            looks.send_replace(Some(Look { event: format!("event {number}").into(), ..first.clone() }));
+            assert_eq!(reader.next().await.unwrap(), format!("event {number}"));
+        }
+        assert_eq!(stalled.next().await.unwrap(), "event 999");
+        assert_eq!(live.viewers(), 2);
+        drop((stalled, reader));
+        assert_eq!(live.viewers(), 0);
+    }
+
+    #[tokio::test]
+    async fn who_may_not_look_on_sees_no_more() {
+        let (live, looks) = live();
+        let may = Arc::new(AtomicBool::new(true));
+        let asked = Arc::clone(&may);
+        let mut events = Box::pin(live.events(move || asked.load(Ordering::Relaxed)));
+        events.next().await.unwrap();
+        looks.send_replace(Some(look(&live, 1)));
+        assert_eq!(events.next().await.unwrap(), "event 1");
+        may.store(false, Ordering::Relaxed);
+        looks.send_replace(Some(look(&live, 2)));
+        assert!(events.next().await.is_none());
+    }
+}

@@ -9,6 +9,7 @@ mod filter_run;
 mod plugin;
 mod probe;
 mod readme;
+mod serve;
 mod space;
 mod store;
 mod watch;

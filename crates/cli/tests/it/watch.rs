@@ -14,7 +14,7 @@ use crate::{daylight, tour};
 
 /// The end that is sent on, and the one that is listened to.
 const NEAR: &str = "near";
-const FAR: &str = "far";
+pub(crate) const FAR: &str = "far";
 
 fn ip(line: &str) -> String {
     let output = Command::new("ip").args(line.split(' ')).output().unwrap();
@@ -23,7 +23,7 @@ fn ip(line: &str) -> String {
 }
 
 /// Makes the pair.
-fn link() {
+pub(crate) fn link() {
     for which in ["all", "default"] {
         // Neighbour discovery would send packets of its own.
         let _ = fs::write(format!("/proc/sys/net/ipv6/conf/{which}/disable_ipv6"), "1");
@@ -33,12 +33,12 @@ fn link() {
     ip("link set far up");
 }
 
-fn is_listening() -> bool {
+pub(crate) fn is_listening() -> bool {
     !ip("-d link show far").contains("promiscuity 0")
 }
 
 /// Sends the tour on the near end.
-fn send() {
+pub(crate) fn send() {
     let socket = RawSocket::open(NEAR).unwrap();
     let mut source = daylight_capture::open(&tour()).unwrap();
     while let Some(batch) = source.next_batch(32).unwrap() {
