@@ -47,7 +47,8 @@ fn is_harmless(path: &str, answer: &Answer) {
     assert!(page.starts_with("<!DOCTYPE html>") && page.trim_end().ends_with("</html>"), "{path}");
     for tag in tags(page) {
         let name = tag.trim_start_matches('/').split_whitespace().next().unwrap_or_default();
-        assert!(!matches!(name, "img" | "iframe" | "object" | "embed" | "base"), "{path}: <{tag}>");
+        assert!(!matches!(name, "iframe" | "object" | "embed" | "base"), "{path}: <{tag}>");
+        assert!(name != "img" || tag.contains(" src=\"/static/"), "{path}: <{tag}>");
         // A script is a file of ours, or data that isn't run.
         if name == "script" && !tag.starts_with('/') {
             assert!(
