@@ -106,18 +106,26 @@ const PACKAGES: &[&str] = &[
     "iproute2",
     "iptables",
     "iputils-ping",
+    "libndpi-bin",
+    "nats-server",
+    "nfdump",
     "nftables",
     "nginx-light",
     "obfs4proxy",
     "openssh-client",
     "openssh-server",
     "openssl",
+    "poppler-utils",
     "procps",
     "python3",
+    "python3-venv",
+    "rsyslog",
     "shadowsocks-libev",
     "tcpdump",
     "tor",
+    "tshark",
     "unbound",
+    "util-linux",
 ];
 
 /// Installs packages where that can be done: as root, on Debian.
@@ -199,6 +207,7 @@ fn static_program() -> Result<()> {
 fn test() -> Result<()> {
     install(BUILD_PACKAGES, "the build will fail without them");
     install(PACKAGES, "tests that need them will say so");
+    python();
     cargo("format", &["fmt", "--all", "--check"])?;
     cargo("clippy", &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])?;
     step("docs", "cargo", &["doc", "--workspace", "--no-deps"], &[("RUSTDOCFLAGS", "-D warnings")])?;
@@ -208,6 +217,29 @@ fn test() -> Result<()> {
     cargo("fuzz seeds", &["test", "--manifest-path", "fuzz/Cargo.toml", "--target-dir", "target"])?;
     // Last, so that its closing lines are the run's.
     tests("ci")
+}
+
+/// Makes `target/python`, with the packages that tests hold Daylight against: what `crates/*/tests/requirements.txt` name.
+/// Without it, those tests say so and do nothing.
+fn python() {
+    let folder = root().join("target/python");
+    let mut files: Vec<PathBuf> = std::fs::read_dir(root().join("crates"))
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| Some(entry.ok()?.path().join("tests/requirements.txt")))
+        .filter(|path| path.exists())
+        .collect();
+    files.sort();
+    let made = step("python", "python3", &["-m", "venv", &folder.display().to_string()], &[]).and_then(|()| {
+        let files: Vec<String> =
+            files.iter().flat_map(|file| ["-r".into(), file.display().to_string()]).collect();
+        let mut args = vec!["install", "--quiet", "--disable-pip-version-check"];
+        args.extend(files.iter().map(String::as_str));
+        step("python packages", &folder.join("bin/pip").display().to_string(), &args, &[])
+    });
+    if let Err(error) = made {
+        let _ = writeln!(io::stderr(), "== {error:#}: tests that need Python's packages will say so");
+    }
 }
 
 /// Examples in the docs by cargo, the rest by nextest, as `.config/nextest.toml` says.

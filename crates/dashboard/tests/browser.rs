@@ -1,6 +1,6 @@
 //! The dashboard in a browser, as a person sees it: `browser/check.py` in Chromium, over the demo's scenes.
 //!
-//! It needs Chromium and Python with what `browser/requirements.txt` names (in `DAYLIGHT_PYTHON`, or in `target/python`); without
+//! It needs Chromium and Python with what `requirements.txt` names (in `DAYLIGHT_PYTHON`, or in `target/python`); without
 //! them it says so, and nothing is tested.
 #![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout)]
 
@@ -63,7 +63,7 @@ fn python() -> Option<PathBuf> {
     };
     let found = named.into_iter().chain([ours, "python3".into()]).find(can);
     if found.is_none() {
-        eprintln!("needs Python with {MODULES} (see tests/browser/requirements.txt)");
+        eprintln!("needs Python with {MODULES} (see tests/requirements.txt)");
     }
     found.filter(|_| {
         let is_there = Path::new(CHROMIUM).exists();

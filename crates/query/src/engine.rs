@@ -190,7 +190,7 @@ impl Embedded {
                 async move {
                     match outcome {
                         Ok(batch) => Ok(batch),
-                        Err((true, _)) => Err(damaged(notes).await),
+                        Err((true, error)) => Err(damaged(notes).await.unwrap_or(error)),
                         Err((false, error)) => Err(error),
                     }
                 }
@@ -265,14 +265,12 @@ fn is_arithmetic(error: &datafusion::arrow::error::ArrowError) -> bool {
     )
 }
 
-async fn damaged(notes: Arc<Notes>) -> QueryError {
+/// Which files are to blame for an error that looks as if one was: none, if a function failed while a file was read.
+async fn damaged(notes: Arc<Notes>) -> Option<QueryError> {
     let found = find_damaged(notes.scanned()).await;
     let names: Vec<String> = found.iter().map(|(path, why)| format!("{}: {why}", path.display())).collect();
-    QueryError::Engine(if names.is_empty() {
-        "a file of the store can't be read on".into()
-    } else {
-        format!("{}; the rows until here are of other files", names.join("; "))
-    })
+    let text = || format!("{}; the rows until here are of other files", names.join("; "));
+    (!names.is_empty()).then(|| QueryError::Engine(text()))
 }
 
 /// The files that can't be read to their end.

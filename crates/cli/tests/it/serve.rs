@@ -212,7 +212,10 @@ fn questions_of_ones_own() {
             .unwrap()
             .iter()
             .map(|parameter| {
-                let default = parameter["default"].as_str().unwrap_or("10");
+                let default = match parameter["name"].as_str() {
+                    Some("network") => "10.0.0.0/8",
+                    _ => parameter["default"].as_str().unwrap_or("10"),
+                };
                 let value: String = url::form_urlencoded::byte_serialize(default.as_bytes()).collect();
                 format!("&p.{}={value}", parameter["name"].as_str().unwrap())
             })

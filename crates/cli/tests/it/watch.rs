@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Read;
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
@@ -173,6 +174,8 @@ fn an_interface_that_comes_back_is_listened_to_again() {
     send();
     ip("link set far down");
     ip("link set far up");
+    // The kernel tells the other end a while later; until then what is sent there goes nowhere.
+    wait(|| ip("link show near").contains("state UP"));
     send();
     std::thread::sleep(std::time::Duration::from_millis(500));
     let (code, records, said) = watching.stop();
@@ -311,6 +314,7 @@ fn risks_and_metrics_go_elsewhere() {
     let watching = Watching::start(folder.path(), line);
     send();
     let metric = |name: &str| {
+        TcpStream::connect(("127.0.0.1", 9452)).ok()?;
         let text = crate::space::fetch(9452, "/metrics", "localhost");
         let value = text.lines().find_map(|line| line.strip_prefix(name)?.rsplit_once(' '))?.1.parse::<f64>();
         value.ok()

@@ -35,10 +35,19 @@ impl Failed {
     }
 }
 
+/// How often what is over is looked for when there is no room.
+const SWEEP: Duration = Duration::from_secs(60);
+
+#[derive(Debug, Default)]
+struct Held {
+    failed: HashMap<Who, Failed>,
+    swept: Option<Instant>,
+}
+
 /// Attempts that failed.
 #[derive(Debug, Default)]
 pub(crate) struct Attempts {
-    failed: Mutex<HashMap<Who, Failed>>,
+    held: Mutex<Held>,
 }
 
 /// A household has a /64.
@@ -56,12 +65,16 @@ fn who(address: IpAddr, account: &str) -> [Who; 2] {
 impl Attempts {
     /// Counts an attempt before it is made, so that many at once don't slip through; or says how long to wait.
     pub(crate) fn begin(&self, address: IpAddr, account: &str, now: Instant) -> Result<(), Duration> {
-        let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
-        if failed.len() >= HELD_MAX {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let Held { failed, swept } = &mut *held;
+        // For an address, an account, and all others.
+        let is_full = |failed: &HashMap<_, _>| failed.len() + 3 > HELD_MAX;
+        if is_full(failed) && swept.is_none_or(|swept| now.saturating_duration_since(swept) >= SWEEP) {
             failed.retain(|_, failed| now.saturating_duration_since(failed.last) < FORGET);
+            *swept = Some(now);
         }
         let keys = who(address, account).map(|who| {
-            let has_room = failed.len() + 2 <= HELD_MAX || failed.contains_key(&who);
+            let has_room = !is_full(failed) || failed.contains_key(&who);
             if has_room { who } else { Who::Others }
         });
         for key in &keys {
@@ -86,9 +99,9 @@ impl Attempts {
 
     /// The attempt was right: what failed before is forgiven.
     pub(crate) fn succeeded(&self, address: IpAddr, account: &str) {
-        let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         who(address, account).iter().for_each(|who| {
-            failed.remove(who);
+            held.failed.remove(who);
         });
     }
 }
@@ -121,7 +134,7 @@ mod tests {
         now += FORGET;
         attempts.begin(address(1), "anna", now).unwrap();
         attempts.succeeded(address(1), "anna");
-        assert!(attempts.failed.lock().unwrap().len() <= 2);
+        assert!(attempts.held.lock().unwrap().failed.len() <= 2);
     }
 
     #[test]
@@ -136,6 +149,6 @@ mod tests {
         for i in 0..HELD_MAX as u32 * 2 {
             let _ = attempts.begin(IpAddr::from(i.to_be_bytes()), &format!("a{i}"), now);
         }
-        assert!(attempts.failed.lock().unwrap().len() <= HELD_MAX);
+        assert!(attempts.held.lock().unwrap().failed.len() <= HELD_MAX);
     }
 }

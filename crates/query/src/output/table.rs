@@ -80,7 +80,7 @@ impl Table {
         Ok(())
     }
 
-    fn line(&mut self, row: &Vec<String>) -> Result<(), QueryError> {
+    fn line(&mut self, row: &[String]) -> Result<(), QueryError> {
         let widths = self.widths.as_deref().unwrap_or_default();
         let mut line = String::new();
         for (i, (cell, width)) in row.iter().zip(widths).enumerate() {

@@ -32,8 +32,7 @@ fn written(form: Form, names: &[Option<&str>]) -> Vec<u8> {
     let mut output = Output::new(form, &batch.schema(), Box::new(to.clone())).unwrap();
     output.write(&batch).unwrap();
     assert_eq!(output.finish().unwrap(), names.len() as u64);
-    let bytes = to.0.lock().unwrap().clone();
-    bytes
+    to.0.lock().unwrap().clone()
 }
 
 fn text(form: Form, names: &[Option<&str>]) -> String {

@@ -33,7 +33,7 @@ fn write(store: &Path) -> ! {
     for minute in 0u64.. {
         let now_s = minute as i64 * 60;
         for i in 0..A_MINUTE {
-            writer.flow(record(process << 24 | minute * A_MINUTE + i, now_s));
+            writer.flow(record((process << 24) | (minute * A_MINUTE + i), now_s));
         }
         writer.tick(START_NS + now_s * SECOND_NS);
         let mut out = std::io::stdout();
@@ -89,7 +89,7 @@ fn a_kill_loses_the_open_minute_and_nothing_else() {
     writer.flow(record(1, 0));
     assert_eq!(writer.finish().unwrap(), 1);
     assert_eq!(rows(store), (closed as usize + 1, closed as usize + 1));
-    assert_eq!(unfinished(store), [PathBuf::new(); 0]);
+    assert_eq!(unfinished(store), Vec::<PathBuf>::new());
 }
 
 fn unfinished(folder: &Path) -> Vec<PathBuf> {
