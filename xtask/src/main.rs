@@ -230,13 +230,14 @@ fn python() {
         .filter(|path| path.exists())
         .collect();
     files.sort();
-    let made = step("python", "python3", &["-m", "venv", &folder.display().to_string()], &[]).and_then(|()| {
-        let files: Vec<String> =
-            files.iter().flat_map(|file| ["-r".into(), file.display().to_string()]).collect();
-        let mut args = vec!["install", "--quiet", "--disable-pip-version-check"];
-        args.extend(files.iter().map(String::as_str));
-        step("python packages", &folder.join("bin/pip").display().to_string(), &args, &[])
-    });
+    let made =
+        step("python", "python3", &["-m", "venv", &folder.display().to_string()], &[]).and_then(|()| {
+            let files: Vec<String> =
+                files.iter().flat_map(|file| ["-r".into(), file.display().to_string()]).collect();
+            let mut args = vec!["install", "--quiet", "--disable-pip-version-check"];
+            args.extend(files.iter().map(String::as_str));
+            step("python packages", &folder.join("bin/pip").display().to_string(), &args, &[])
+        });
     if let Err(error) = made {
         let _ = writeln!(io::stderr(), "== {error:#}: tests that need Python's packages will say so");
     }

@@ -14,7 +14,7 @@ use crate::range::Range;
 use crate::report::{Scope, Subject};
 
 /// The longest value of a filter or search, in bytes; names in DNS have 255.
-const VALUE_LEN_MAX: usize = 1024;
+pub(crate) const VALUE_LEN_MAX: usize = 1024;
 /// Pairs in a query that are looked at.
 const PAIRS_MAX: usize = 64;
 

@@ -110,5 +110,5 @@ fn trouble(context: Context<'_>, failed: &AskError) -> Markup {
 
 /// Nothing is there, and what to do about it.
 fn nothing(context: Context<'_>) -> Markup {
-    html! { div.empty { h3 { (context.t("empty-title")) } p { (context.t("empty-text")) } } }
+    html! { div.empty { h2 { (context.t("empty-title")) } p { (context.t("empty-text")) } } }
 }

@@ -66,7 +66,7 @@ fn result(context: Context<'_>, found: &Result<Answer, AskError>) -> Markup {
     let csv = query.finish();
     let rows = context.locale.count(answer.rows.len() as i128);
     html! {
-        section.card aria-label=(context.t("query-result")) {
+        section.card {
             div.tools {
                 p role="status" {
                     (context.locale.with("query-rows", &[("count", &rows)]))

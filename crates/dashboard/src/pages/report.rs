@@ -36,7 +36,7 @@ pub(super) async fn page(context: Context<'_>, report: &'static Report) -> Respo
             Ok(steps) => (chart(context, report, &scope, steps, order)),
             Err(failed) => (super::trouble(context, failed)),
         }
-        section.card aria-label=(title) {
+        section.card {
             div.tools {
                 (search(context, &path, &scope))
                 div.spacer {}

@@ -8,6 +8,7 @@ use crate::chart::{bar, sparkline};
 use crate::data::Steps;
 use crate::range::{rfc3339, time_ns};
 use crate::report::{Column, Kind, Order, Report, Scope};
+use crate::request::VALUE_LEN_MAX;
 use crate::text::{cell, visible};
 
 /// What a table has beside its rows.
@@ -176,7 +177,8 @@ pub(super) fn shown(context: Context<'_>, scope: &Scope, column: &Column, value:
             let bare = Scope { filters: Default::default(), search: None, ..scope.clone() };
             html! { a.id href=(address("/flow", &bare, &[("id", id)])) { (locale.get("open")) } }
         }
-        (_, Value::String(text)) => match column.link {
+        // What is longer would not be read from an address.
+        (_, Value::String(text)) => match column.link.filter(|_| text.len() <= VALUE_LEN_MAX) {
             Some(subject) => html! {
                 a href=(about(subject, text, scope)) title=(visible(text)) { bdi { (breakable(text)) } }
             },

@@ -41,7 +41,7 @@ impl Table {
             .collect::<Result<_, _>>()
             .map_err(failed)?;
         for row in 0..rows.num_rows() {
-            let row = cells.iter().map(|cells| safe(&cells.value(row).to_string())).collect();
+            let row: Vec<String> = cells.iter().map(|cells| safe(&cells.value(row).to_string())).collect();
             match &self.widths {
                 Some(_) => self.line(&row)?,
                 None => {
@@ -70,7 +70,7 @@ impl Table {
             cells.chain(self.names.get(i)).map(|cell| cell.width()).max().unwrap_or_default()
         };
         let widths = fitted((0..self.names.len()).map(wanted).collect(), self.width);
-        let rule = widths.iter().map(|width| "─".repeat(*width)).collect();
+        let rule: Vec<String> = widths.iter().map(|width| "─".repeat(*width)).collect();
         self.widths = Some(widths);
         self.line(&self.names.clone())?;
         self.line(&rule)?;
