@@ -85,7 +85,7 @@ pub struct FleetStatus {
     pub packets_not_kept: u64,
 }
 
-/// What the workers share. See the [module](self).
+/// What the workers share.
 #[derive(Clone)]
 pub struct Fleet {
     shared: Arc<Shared>,
